@@ -1,0 +1,138 @@
+//! What travels from a source to the decoder: shards, cursors, pages. Plain data.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::position::{SequenceNumber, ShardId};
+
+/// Milliseconds since 1970 by the *service's* clock, read from its answers.
+///
+/// Retention is decided by the service, so ages are measured with its clock, never with ours.
+pub type Millis = i64;
+
+/// One ordered piece of a stream, as its listing describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    pub id: ShardId,
+    /// Whose records come before this shard's: none, one, or two after a merge.
+    pub parents: Vec<ShardId>,
+    pub starting: Option<SequenceNumber>,
+    /// Present exactly when the shard is closed.
+    pub ending: Option<SequenceNumber>,
+}
+
+impl Shard {
+    pub fn is_closed(&self) -> bool {
+        self.ending.is_some()
+    }
+}
+
+/// An opaque place in a shard that the service keeps for a few minutes (a shard iterator).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub Arc<str>);
+
+/// Which part of the shard tree to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    Full,
+    ChildrenOf(ShardId),
+}
+
+/// One answer about the shard tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    pub shards: Vec<Shard>,
+    pub status: StreamStatus,
+    /// False when some page of a full listing could not be had: what is missing then proves nothing.
+    pub complete: bool,
+    pub server_time: Option<Millis>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamStatus {
+    Enabling,
+    Enabled,
+    Disabling,
+    Disabled,
+}
+
+/// A cursor and the service's time when it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    pub cursor: Cursor,
+    pub server_time: Option<Millis>,
+}
+
+/// Where a cursor is asked for. `Latest` never appears in a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenAt {
+    Beginning,
+    Latest,
+    At(SequenceNumber),
+    After(SequenceNumber),
+}
+
+/// One answer with records, kept as the bytes the service sent.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub shard: ShardId,
+    pub body: Bytes,
+    /// Where in `body` the elements of the record array are: behind its `[`, up to its `]`.
+    /// The decoder checks that the array really ends there.
+    pub records: Range<usize>,
+    /// Where to go on; `None` is the end of the shard, also when the page has records.
+    pub next: Option<Cursor>,
+    pub server_time: Option<Millis>,
+}
+
+/// A key attribute of a table, by its key schema.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyAttribute {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: KeyKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyKind {
+    #[serde(rename = "S")]
+    Text,
+    #[serde(rename = "N")]
+    Number,
+    #[serde(rename = "B")]
+    Binary,
+}
+
+/// Which images a stream's records carry; fixed for the life of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewType {
+    KeysOnly,
+    NewImage,
+    OldImage,
+    NewAndOldImages,
+}
+
+impl ViewType {
+    pub fn has_new_image(self) -> bool {
+        matches!(self, Self::NewImage | Self::NewAndOldImages)
+    }
+}
+
+/// What a source is, once the service has said so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The table's name.
+    pub table: String,
+    /// The table's identity: its ARN (a recreated table has the same one).
+    pub table_arn: String,
+    /// The stream's identity: its ARN with label.
+    pub stream_arn: String,
+    /// Hash key first.
+    pub keys: Vec<KeyAttribute>,
+    pub view: ViewType,
+    pub status: StreamStatus,
+}

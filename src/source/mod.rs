@@ -1,0 +1,31 @@
+//! Where records come from. The only code that calls AWS data-plane operations is below here.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::error::Result;
+use crate::page::{Cursor, Description, Listing, OpenAt, Opened, Page, Scope};
+use crate::position::ShardId;
+
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// A service that keeps records in shards: the one seam between the core and the network.
+///
+/// Every call is one attempt with the source's own timeouts. Whether and when to try again is
+/// decided by the reader, which is pure; errors say by their kind what they mean.
+pub trait Source: Send + Sync + 'static {
+    /// Finds the table and its newest stream.
+    fn describe(&self) -> Answer<'_, Description>;
+
+    /// Lists the shards of `stream`.
+    fn list<'a>(&'a self, stream: &'a str, scope: &'a Scope) -> Answer<'a, Listing>;
+
+    /// Asks for a cursor into a shard of `stream`.
+    fn open<'a>(&'a self, stream: &'a str, shard: &'a ShardId, at: &'a OpenAt) -> Answer<'a, Opened>;
+
+    /// Reads one page.
+    fn fetch<'a>(&'a self, shard: &'a ShardId, cursor: &'a Cursor) -> Answer<'a, Page>;
+
+    /// The largest answer `fetch` may give, in bytes of memory to set aside before asking.
+    fn page_bytes(&self) -> usize;
+}
