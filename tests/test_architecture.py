@@ -188,7 +188,11 @@ def test_a_python_module_imports_only_from_stages_before_it(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in python_files() if path.parent.name == "loaders" and path.name not in {"__init__.py", "base.py"}],
+    [
+        path
+        for path in python_files()
+        if path.parent.name == "loaders" and path.name not in {"__init__.py", "base.py"}
+    ],
     ids=lambda path: path.name,
 )
 def test_loaders_never_import_each_other(path: Path) -> None:
