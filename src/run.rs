@@ -68,7 +68,7 @@ pub struct Options {
 }
 
 /// Time as the driver sees it: since the run began. The service's own time comes with its answers.
-pub type Now = Duration;
+pub use crate::reader::Now;
 
 #[derive(Debug)]
 pub enum Event {
