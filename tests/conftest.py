@@ -80,7 +80,7 @@ def twin(twin_binary: Path) -> Iterator[Twin]:
 
 @pytest.fixture
 def start_process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """`start_process("shardarrow", "load", …)`: its output is kept, and it is killed if the test leaves it."""
+    """`start_process("shardarrow", "load", …)`: its output is kept; it is killed if the test leaves it."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*command: str | Path, **options: Any) -> subprocess.Popen[str]:
