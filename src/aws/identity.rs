@@ -104,3 +104,61 @@ pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
     }
     line
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::{ProvideCredentials, future};
+
+    use super::*;
+    use crate::aws::scripted::{Reply, Scripted};
+
+    #[derive(Debug, Default, Clone)]
+    struct Counting(Arc<AtomicUsize>);
+
+    impl ProvideCredentials for Counting {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            future::ProvideCredentials::ready(Ok(Credentials::new("id", "secret", None, None, "test")))
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_are_kept_until_they_are_renewed() {
+        let server = Scripted::serve(|_, _| Reply::Say(200, "{}".into()));
+        let (identity, provider) = (RenewableIdentity::new(), Counting::default());
+        let config = aws_sdk_dynamodbstreams::Config::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .region(aws_config::Region::new("eu-west-1"))
+            .endpoint_url(&server.endpoint)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .identity_cache(identity.clone())
+            .credentials_provider(provider.clone());
+        let client = aws_sdk_dynamodbstreams::Client::from_conf(config.build());
+        let mut asked = Vec::new();
+        for renew in [false, false, true, false] {
+            if renew {
+                identity.renew();
+            }
+            client.list_streams().send().await.unwrap();
+            asked.push(provider.0.load(Ordering::SeqCst));
+        }
+        assert_eq!(asked, [1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn only_providers_that_may_recover_are_asked_again() {
+        let temporary = |error: CredentialsError| IdentityFailure(error.into()).is_temporary();
+        assert!(!temporary(CredentialsError::not_loaded("none found")));
+        assert!(!temporary(CredentialsError::invalid_configuration("bad profile")));
+        assert!(temporary(CredentialsError::provider_timed_out(Duration::from_secs(1))));
+        assert!(temporary(CredentialsError::provider_error("connection refused")));
+        assert!(!temporary(CredentialsError::provider_error("AccessDenied: not your role")));
+    }
+}
