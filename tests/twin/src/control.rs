@@ -99,6 +99,8 @@ fn history(aws: &Aws, table: &str) -> Value {
                 "sequence": record.sequence.as_str(),
                 "event": record.event.name(),
                 "key": record.key.as_ref(),
+                "ttl": record.ttl,
+                "created_ms": record.created_ms,
             })
         })
         .collect();

@@ -28,6 +28,7 @@ mod sequence;
 mod shard;
 mod stream;
 mod table;
+mod value;
 mod wire;
 
 pub use aws::Aws;

@@ -44,6 +44,17 @@ fn writes_leave_records_and_no_op_writes_leave_none() {
 }
 
 #[test]
+fn equal_values_are_no_change_however_they_are_written() {
+    let (mut aws, _) = orders(1);
+    for (n, set) in [("1.50", ["b", "a"]), ("15e-1", ["a", "b"])] {
+        let item = attributes(json!({"id": {"S": "a"}, "n": {"N": n}, "s": {"SS": set}}));
+        aws.put_item("orders", &item).unwrap();
+    }
+    assert_eq!(aws.history().len(), 1);
+    assert_eq!(aws.get_item("orders", &key("a")).unwrap().unwrap()["n"], json!({"N": "1.5"}));
+}
+
+#[test]
 fn images_follow_the_view_type() {
     use ViewType::{KeysOnly, NewAndOldImages, NewImage, OldImage};
     let views = [
