@@ -86,13 +86,21 @@ async fn accept(listener: TcpListener, aws: Arc<Mutex<Aws>>, mut stopped: watch:
     loop {
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => break,
-            Ok((stream, _)) = listener.accept() => {
-                connections.spawn(connection(stream, aws.clone()));
-            }
+            stream = next(&listener) => drop(connections.spawn(connection(stream, aws.clone()))),
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
     connections.shutdown().await;
+}
+
+/// The next connection. Accepting fails when file descriptors run out; some have to be closed first.
+async fn next(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
 }
 
 async fn connection(stream: TcpStream, aws: Arc<Mutex<Aws>>) {
