@@ -163,6 +163,15 @@ fn sequences_grow_as_numbers_over_fifty_rollovers_and_get_wider() {
 }
 
 #[test]
+fn text_order_is_wrong_within_one_shard_too() {
+    let (mut aws, _) = orders(1);
+    (0..100).for_each(|n| put(&mut aws, "a", n));
+    let texts: Vec<_> = aws.history().iter().map(|record| record.sequence.as_str()).collect();
+    assert!(texts.windows(2).any(|pair| pair[0] > pair[1]));
+    assert!(aws.history().is_sorted_by(|a, b| a.sequence < b.sequence));
+}
+
+#[test]
 fn many_rollovers_never_exceed_forty_digits() {
     let (mut aws, _) = orders(1);
     for i in 0..500 {
