@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from documents import Block, anchors, blocks, commands, links, pages
 from services import ROOT, Tables
-from shardarrow.emulator import Emulator
+from shardarrow.demo.emulator import Emulator
 
 LANGUAGES = {"python", "sh", "console", "sql", "text", "json", "toml", "rust"}
 ORDERS = [
@@ -58,7 +58,9 @@ def up_to_now(monkeypatch: pytest.MonkeyPatch) -> None:
     from shardarrow.source import Source
 
     def bounded(call: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **options: call(*args, **({"settle": 0.5, "poll_interval": 0.05} | options | {"follow": False}))
+        return lambda *args, **options: call(
+            *args, **({"settle": 0.5, "poll_interval": 0.05} | options | {"follow": False})
+        )
 
     monkeypatch.setattr(Source, "stream", bounded(Source.stream))
     monkeypatch.setattr(shardarrow, "load", bounded(shardarrow.load))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from services import Tables
-from shardarrow.emulator import Emulator
+from shardarrow.demo.emulator import Emulator
 
 HERE = Path(__file__).parent
 
