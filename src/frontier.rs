@@ -18,6 +18,8 @@ pub struct Frontier<State, Delta> {
     entries: VecDeque<Entry<Delta>>,
     /// The number of the last entry folded into `state`; entries are numbered 1, 2, 3, …
     passed: u64,
+    /// Entries without a batch are done only by `pass` too, because somebody else writes the state.
+    written_elsewhere: bool,
 }
 
 #[derive(Debug)]
@@ -29,8 +31,8 @@ struct Entry<Delta> {
 }
 
 impl<State: Fold<Delta> + Clone, Delta> Frontier<State, Delta> {
-    pub fn new(state: State) -> Self {
-        Self { state, entries: VecDeque::new(), passed: 0 }
+    pub fn new(state: State, written_elsewhere: bool) -> Self {
+        Self { state, entries: VecDeque::new(), passed: 0, written_elsewhere }
     }
 
     /// The state behind everything that is done.
@@ -60,7 +62,8 @@ impl<State: Fold<Delta> + Clone, Delta> Frontier<State, Delta> {
 
     /// Appends an entry; returns its number.
     pub fn push(&mut self, deltas: Vec<Delta>, batch: Option<u64>) -> u64 {
-        self.entries.push_back(Entry { deltas, batch, taken: batch.is_none(), done: batch.is_none() });
+        let done = batch.is_none() && !self.written_elsewhere;
+        self.entries.push_back(Entry { deltas, batch, taken: batch.is_none(), done });
         let number = self.passed + self.entries.len() as u64;
         self.advance();
         number
@@ -136,7 +139,7 @@ mod tests {
 
     #[test]
     fn only_the_unbroken_run_from_the_front_counts() {
-        let mut frontier: Frontier<Vec<u64>, u64> = Frontier::new(vec![]);
+        let mut frontier: Frontier<Vec<u64>, u64> = Frontier::new(vec![], false);
         for batch in 1..=3 {
             frontier.push(vec![batch], Some(batch));
             frontier.taken(batch);
@@ -151,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_fact_between_batches_passes_by_itself_once_all_before_it_is_done() {
-        let mut frontier: Frontier<Vec<u64>, u64> = Frontier::new(vec![]);
+        let mut frontier: Frontier<Vec<u64>, u64> = Frontier::new(vec![], false);
         frontier.push(vec![1], Some(1));
         frontier.push(vec![100], None);
         assert!(frontier.state().is_empty());
@@ -165,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_was_not_handed_out_cannot_be_done() {
-        let mut frontier: Frontier<Vec<u64>, u64> = Frontier::new(vec![]);
+        let mut frontier: Frontier<Vec<u64>, u64> = Frontier::new(vec![], false);
         frontier.push(vec![1], Some(1));
         assert!(!frontier.done(1, false));
         assert!(frontier.state().is_empty());
@@ -176,7 +179,7 @@ mod tests {
         fn the_state_is_always_a_prefix_of_the_order(
             marks in proptest::collection::vec((1u64..40, any::<bool>(), any::<bool>()), 0..200)
         ) {
-            let mut frontier: Frontier<Vec<u64>, u64> = Frontier::new(vec![]);
+            let mut frontier: Frontier<Vec<u64>, u64> = Frontier::new(vec![], false);
             let mut done = std::collections::BTreeSet::new();
             for batch in 1..40u64 {
                 frontier.push(vec![batch], Some(batch));

@@ -187,11 +187,6 @@ impl Reader {
         since && self.quiet.calls >= QUIET_CALLS
     }
 
-    /// When `is_quiet` may become true next.
-    pub fn quiet_at(&self, settle: Duration) -> Option<Now> {
-        self.quiet.since.map(|since| since + settle)
-    }
-
     /// Whether the last pages were all empty, as far as anybody can tell on an open shard.
     pub fn is_caught_up(&self) -> bool {
         self.quiet.calls >= QUIET_CALLS / 2 || self.phase == Phase::Finished

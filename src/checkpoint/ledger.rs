@@ -30,6 +30,11 @@ pub enum Delta {
     Gap(Gap),
     Quarantine(QuarantinedRecord),
     Schema(Arc<SchemaState>),
+    /// A shard of the stream that replaced another one.
+    Discover {
+        shard: ShardId,
+        state: ShardState,
+    },
     /// The table goes on in another stream: nothing is known of its shards yet.
     Replace {
         stream_arn: String,
@@ -64,6 +69,7 @@ impl Fold<Delta> for Ledger {
             Delta::Gap(gap) => self.gaps.push(gap.clone()),
             Delta::Quarantine(record) => self.quarantined.push(record.clone()),
             Delta::Schema(schema) => self.checkpoint.schema = schema.clone(),
+            Delta::Discover { shard, state } => self.discover(shard, state.clone()),
             Delta::Replace { stream_arn } => self.checkpoint.replace(stream_arn),
         }
     }
