@@ -78,4 +78,6 @@ def test_a_row_too_many_too_few_or_twice_is_seen() -> None:
 def test_an_attribute_that_only_the_mirror_has_is_seen() -> None:
     items = [{"id": {"S": "a"}}]
     assert differences(items, [{"id": "a", "x": 0}]) == ["'a': x is only in the mirror"]
-    assert differences(items, [{"id": "a", "_rest": '{"x": {"NULL": true}}'}]) == ["'a': x is only in the mirror"]
+    assert differences(items, [{"id": "a", "_rest": '{"x": {"NULL": true}}'}]) == [
+        "'a': x is only in the mirror"
+    ]
