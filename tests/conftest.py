@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from services import ROOT, Tables, Twin
 from shardarrow.demo.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 

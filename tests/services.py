@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import boto3
 from botocore.config import Config
+
 from shardarrow.demo.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 
 ROOT = Path(__file__).parent.parent

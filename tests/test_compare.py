@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from shardarrow.demo.compare import differences
 
 LONG = "12345678901234567890123456789012345678"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from documents import Block, anchors, blocks, commands, links, pages
 from services import ROOT, Tables
 from shardarrow.demo.emulator import Emulator
@@ -54,8 +55,9 @@ def reader(
 @pytest.fixture
 def up_to_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Examples that follow for ever end when they have caught up."""
-    import shardarrow
     from shardarrow.source import Source
+
+    import shardarrow
 
     def bounded(call: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **options: call(

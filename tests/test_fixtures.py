@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
+
 from services import Tables, Twin
 from shardarrow.demo.emulator import Emulator
 
