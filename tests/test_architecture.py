@@ -39,7 +39,6 @@ PYTHON_STAGES = [
     "stream",
     "source",
     "loaders",
-    "emulator",
     "demo",
     "cli",
 ]
