@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
-mod plain;
 mod service;
 mod world;
 
