@@ -7,8 +7,8 @@
 //!
 //! and a checkpoint marks how far it has been used.
 
-pub mod error;
 pub mod position;
+pub mod error;
 pub mod page;
 pub mod lineage;
 pub mod frontier;
