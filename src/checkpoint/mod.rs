@@ -1,5 +1,10 @@
 //! What a stream remembers between runs, and where that is kept.
 
+mod forward;
+pub mod lock;
+pub mod memory;
+pub mod sqlite;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
