@@ -137,6 +137,8 @@ struct Driver {
     store: Option<Store>,
     tasks: JoinSet<Event>,
     tickets: Vec<(u64, oneshot::Sender<Result<()>>)>,
+    /// Saves sent to the store and not yet answered.
+    saving: usize,
     began: Instant,
     /// After `Fail` and `End` nothing is read any more; what was handed out may still be saved.
     over: bool,
@@ -151,6 +153,7 @@ impl Driver {
             store,
             tasks: JoinSet::new(),
             tickets: Vec::new(),
+            saving: 0,
             began: Instant::now(),
             over: false,
             closing: None,
@@ -172,7 +175,7 @@ impl Driver {
             let deadline = self.deadline();
             tokio::select! {
                 Some(command) = commands.recv() => self.obey(command),
-                Some(event) = saves.recv() => self.step(event),
+                Some(event) = saves.recv() => self.saved(event),
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => match done {
                     Ok(event) => self.step(event),
                     Err(error) if error.is_panic() => self.fail(panicked(error)),
@@ -199,15 +202,20 @@ impl Driver {
     }
 
     fn step(&mut self, event: Event) {
+        let actions = self.with_run(|run, now| run.step(event, now));
+        self.carry_out(actions);
+        self.resolve_tickets();
+    }
+
+    fn saved(&mut self, event: Event) {
+        self.saving -= 1;
         let failed = match &event {
             Event::Saved { result: Err(error), .. } => Some(error.clone()),
             _ => None,
         };
-        let actions = self.with_run(|run, now| run.step(event, now));
-        self.carry_out(actions);
-        match failed {
-            Some(error) => self.refuse_tickets(&error),
-            None => self.resolve_tickets(),
+        self.step(event);
+        if let Some(error) = failed {
+            self.refuse_tickets(&error);
         }
     }
 
@@ -270,7 +278,10 @@ impl Driver {
     fn act(&mut self, action: Action) {
         match action {
             Action::Save(save) => match &self.store {
-                Some(store) => store.send(Job::Save(save)),
+                Some(store) => {
+                    store.send(Job::Save(save));
+                    self.saving += 1;
+                }
                 None => self.fail(Error::internal("a save was asked for although a loader keeps the checkpoint")),
             },
             Action::Warn(line) => {

@@ -7,8 +7,6 @@ mod driver;
 mod runtime;
 mod store;
 mod table;
-#[cfg(test)]
-mod tests;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -27,7 +25,7 @@ use crate::run::{Event, Metrics, Options, Run};
 use crate::source::Source;
 
 pub use runtime::{shut_down, spawn};
-pub use table::{Table, TableReader};
+pub use table::{Conform, Table, TableReader};
 
 /// Called after anything changed that somebody may wait for. It must not block.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -207,6 +205,12 @@ impl Stream {
         }
     }
 
+    /// Whether every batch was taken and the stream ended without a failure.
+    pub fn is_ended(&self) -> bool {
+        let front = self.shared.front();
+        front.queue.is_empty() && matches!(front.outcome, Some(Ok(())))
+    }
+
     /// The consumer is done with this batch (`alone`), or with it and all before it.
     pub fn done(&self, batch: u64, alone: bool) {
         self.send(Command::Event(Event::Done { batch, alone }));
@@ -288,3 +292,6 @@ impl Drop for Stream {
         self.token.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests;
