@@ -12,6 +12,7 @@ pub mod error;
 pub mod page;
 pub mod lineage;
 pub mod frontier;
+pub mod budget;
 pub mod aws;
 pub mod source;
 pub mod reader;

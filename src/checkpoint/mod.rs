@@ -15,6 +15,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::page::Millis;
 use crate::position::{Position, ShardId};
 
+mod ledger;
+
+pub use ledger::{Delta, Ledger};
+
 pub const FORMAT: u32 = 1;
 
 /// Everything needed to go on exactly where the committed batches end.
