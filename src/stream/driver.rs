@@ -137,9 +137,6 @@ struct Driver {
     store: Option<Store>,
     tasks: JoinSet<Event>,
     tickets: Vec<(u64, oneshot::Sender<Result<()>>)>,
-    /// Saves sent to the store and not yet answered.
-    saving: usize,
-    began: Instant,
     /// After `Fail` and `End` nothing is read any more; what was handed out may still be saved.
     over: bool,
     closing: Option<oneshot::Receiver<Result<()>>>,
@@ -153,8 +150,6 @@ impl Driver {
             store,
             tasks: JoinSet::new(),
             tickets: Vec::new(),
-            saving: 0,
-            began: Instant::now(),
             over: false,
             closing: None,
         }
@@ -208,7 +203,6 @@ impl Driver {
     }
 
     fn saved(&mut self, event: Event) {
-        self.saving -= 1;
         let failed = match &event {
             Event::Saved { result: Err(error), .. } => Some(error.clone()),
             _ => None,
@@ -221,7 +215,9 @@ impl Driver {
 
     fn flush(&mut self, ticket: oneshot::Sender<Result<()>>) {
         self.step(Event::Flush);
-        match self.with_run(|run, _| run.unsaved_through()) {
+        // Before the stream is open nothing was handed out, and nothing will be saved.
+        let unsaved = self.with_run(|run, _| run.unsaved_through().filter(|_| run.is_open()));
+        match unsaved {
             Some(through) if self.store.is_some() => self.tickets.push((through, ticket)),
             _ => self.answer(ticket, Ok(())),
         }
@@ -278,10 +274,7 @@ impl Driver {
     fn act(&mut self, action: Action) {
         match action {
             Action::Save(save) => match &self.store {
-                Some(store) => {
-                    store.send(Job::Save(save));
-                    self.saving += 1;
-                }
+                Some(store) => store.send(Job::Save(save)),
                 None => self.fail(Error::internal("a save was asked for although a loader keeps the checkpoint")),
             },
             Action::Warn(line) => {
@@ -340,13 +333,13 @@ impl Driver {
 
     fn with_run<T>(&self, work: impl FnOnce(&mut Run, Now) -> T) -> T {
         let mut run = self.shared.run();
-        let now = self.began.elapsed();
+        let now = self.shared.began.elapsed();
         work(run.as_mut().expect("the run exists while the driver does"), now)
     }
 
     fn deadline(&self) -> Option<Instant> {
         let after = self.with_run(|run, _| run.deadline())?;
-        Some(self.began + after)
+        Some(self.shared.began + after)
     }
 
     async fn let_go(mut self) -> Option<Store> {

@@ -11,9 +11,11 @@ mod table;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Batch;
@@ -66,6 +68,8 @@ pub struct Stream {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
     token: CancellationToken,
+    /// Something was done that nobody asked to save yet.
+    unsaved: AtomicBool,
 }
 
 enum Command {
@@ -81,6 +85,8 @@ enum Command {
 struct Shared {
     front: Mutex<Front>,
     run: Mutex<Option<Run>>,
+    /// The run's time is counted from here.
+    began: Instant,
     wake: Wake,
 }
 
@@ -175,9 +181,9 @@ impl Stream {
         let (commands, receiver) = mpsc::unbounded_channel();
         let token = CancellationToken::new();
         let shared =
-            Arc::new(Shared { front: Mutex::default(), run: Mutex::new(None), wake });
+            Arc::new(Shared { front: Mutex::default(), run: Mutex::new(None), began: Instant::now(), wake });
         runtime::spawn(driver::supervise(plan, shared.clone(), receiver, token.clone()))?;
-        Ok(Self { shared, commands, token })
+        Ok(Self { shared, commands, token, unsaved: AtomicBool::new(false) })
     }
 
     /// `None` while opening; then whether the first listing is done and the first checkpoint saved.
@@ -191,6 +197,8 @@ impl Stream {
     }
 
     /// Takes the next batch. It stops counting towards the memory limit.
+    ///
+    /// When none is ready there is time to save what is done.
     pub fn try_next(&self) -> Next {
         let mut front = self.shared.front();
         if let Some(batch) = front.queue.pop_front() {
@@ -198,11 +206,16 @@ impl Stream {
             self.send(Command::Event(Event::Taken { batch: batch.number }));
             return Next::Batch(batch);
         }
-        match &front.outcome {
+        let next = match &front.outcome {
             None => Next::Pending,
             Some(Ok(())) => Next::Ended,
             Some(Err(error)) => Next::Failed(error.clone()),
+        };
+        drop(front);
+        if self.unsaved.swap(false, Ordering::Relaxed) {
+            self.send(Command::Event(Event::Flush));
         }
+        next
     }
 
     /// Whether every batch was taken and the stream ended without a failure.
@@ -214,6 +227,7 @@ impl Stream {
     /// The consumer is done with this batch (`alone`), or with it and all before it.
     pub fn done(&self, batch: u64, alone: bool) {
         self.send(Command::Event(Event::Done { batch, alone }));
+        self.unsaved.store(true, Ordering::Relaxed);
     }
 
     /// Asks that everything done so far becomes durable now.
@@ -243,7 +257,8 @@ impl Stream {
 
     /// What the run counts; `None` until the table was described. Works while failing and when closed.
     pub fn metrics(&self) -> Option<Metrics> {
-        self.shared.run().as_ref().map(Run::metrics)
+        let now = self.shared.began.elapsed();
+        self.shared.run().as_ref().map(|run| run.metrics(now))
     }
 
     /// Gaps kept with the checkpoint.
