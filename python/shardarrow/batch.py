@@ -122,11 +122,13 @@ class Batch:
 
     def to_polars(self) -> polars.DataFrame:
         """The same rows as a `polars.DataFrame`."""
-        return _library("polars", "polars").DataFrame(self)
+        frame: polars.DataFrame = _library("polars", "polars").DataFrame(self)
+        return frame
 
     def to_pandas(self) -> pandas.DataFrame:
         """The same rows as a `pandas.DataFrame`."""
-        return _library("pandas", "pandas").DataFrame.from_arrow(self)
+        frame: pandas.DataFrame = _library("pandas", "pandas").DataFrame.from_arrow(self)
+        return frame
 
     def __repr__(self) -> str:
         shards = len(self._native.spans)
@@ -184,11 +186,13 @@ class Table:
 
     def to_polars(self) -> polars.DataFrame:
         """The same rows as a `polars.DataFrame`."""
-        return _library("polars", "polars").DataFrame(self)
+        frame: polars.DataFrame = _library("polars", "polars").DataFrame(self)
+        return frame
 
     def to_pandas(self) -> pandas.DataFrame:
         """The same rows as a `pandas.DataFrame`."""
-        return _library("pandas", "pandas").DataFrame.from_arrow(self)
+        frame: pandas.DataFrame = _library("pandas", "pandas").DataFrame.from_arrow(self)
+        return frame
 
     def __repr__(self) -> str:
         return f"Table({self.num_rows} rows, {self.num_columns} columns)"

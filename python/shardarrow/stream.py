@@ -300,12 +300,14 @@ class Stream:
     def _mark(self, batch: Batch | None, alone: bool) -> _native.Ticket:
         native = self._open_stream()
         if self._commit != "manual":
-            raise UsageError('this stream commits by itself; open it with commit="manual" to say what is done')
+            raise UsageError(
+                'this stream commits by itself; open it with commit="manual" to say what is done'
+            )
         if alone and batch is None:
             raise UsageError("alone=True needs the batch that is done")
-        if batch is not None and batch._owner is not self:  # noqa: SLF001
+        if batch is not None and batch._owner is not self:
             raise UsageError("this batch was not handed out by this stream")
-        number = self._handed_out if batch is None else batch._native.number  # noqa: SLF001
+        number = self._handed_out if batch is None else batch._native.number
         if number is not None:
             native.done(number, alone)
         return native.flush()
@@ -321,7 +323,7 @@ class Stream:
 
     def gaps(self) -> list[Gap]:
         """The losses kept with the checkpoint."""
-        return [Gap._from_json(gap) for gap in self._known_stream().gaps()]  # noqa: SLF001
+        return [Gap._from_json(gap) for gap in self._known_stream().gaps()]
 
     def quarantined(self) -> list[QuarantinedRecord]:
         """The records kept with the checkpoint because they could not be decoded."""
@@ -354,7 +356,7 @@ class Stream:
         if self._exported or self._handed_out is not None:
             raise ClosedError("this stream is consumed already; make a new one with source.stream(...)")
         self._exported = True
-        return native.export(self._commit == "auto", requested_schema)
+        return native.export(self._commit == "auto")
 
     def __repr__(self) -> str:
         return f"<Stream of {self._title}, {self._state_word()}>"
@@ -366,6 +368,10 @@ class Stream:
         if self._closed:
             return "closed"
         return "not open" if self._native_stream is None else "open"
+
+    def _fit(self, table: _native.Table) -> None:
+        """An empty table has the columns known before the first record."""
+        self._open_stream().fit(table)
 
     # For loaders
 

@@ -1,60 +1,12 @@
-"""Values as people write them: sizes, durations, and a source as a URL."""
+"""A source as a URL, and the options in it."""
 
-import difflib
-import math
 import re
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from urllib.parse import unquote
 
 from shardarrow.checkpoint import Position, after, at
 from shardarrow.errors import UsageError
-
-_UNITS = {
-    "": 1,
-    "b": 1,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-}
-
-
-def size(option: str, value: int | str) -> int:
-    """A number of bytes: an int, or text such as ``"256MiB"``.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value) if isinstance(value, str) else None
-    if match is None or match[2].lower() not in _UNITS:
-        raise UsageError(f'{option}={value!r} is not a size; give bytes as an int, or text such as "256MiB"')
-    return int(float(match[1]) * _UNITS[match[2].lower()])
-
-
-def seconds(option: str, value: float | timedelta) -> float:
-    """A duration in seconds: a number, or a `timedelta`.
-
-    Raises:
-        UsageError: It is neither, or negative, or not finite.
-    """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError(f"{option}={value!r} is not a duration; give seconds or a timedelta")
-    if not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"{option}={value!r} must be a number of seconds, 0 or more")
-    return float(value)
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """`"; did you mean …?"` with the most similar of `words`, or the empty text."""
-    similar = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
-    return f"; did you mean {similar[0]!r}?" if similar else ""
+from shardarrow.options import nearest, seconds
 
 
 def parse(url: str, schemes: Iterable[str]) -> tuple[str, str, dict[str, str]]:
@@ -71,7 +23,9 @@ def parse(url: str, schemes: Iterable[str]) -> tuple[str, str, dict[str, str]]:
     if not found:
         raise UsageError(f'a source is written as a URL, such as "{known[0]}://orders?region=eu-west-1"')
     if scheme not in known:
-        raise UsageError(f"there is no source {scheme!r}{nearest(scheme, known)} (there is {', '.join(known)})")
+        raise UsageError(
+            f"there is no source {scheme!r}{nearest(scheme, known)} (there is {', '.join(known)})"
+        )
     name, _, query = rest.partition("?")
     if "@" in name:
         raise UsageError(
@@ -96,7 +50,9 @@ def _query(query: str) -> dict[str, str]:
     return options
 
 
-def convert(options: dict[str, str], converters: dict[str, Callable[[str, str], object]]) -> dict[str, object]:
+def convert(
+    options: dict[str, str], converters: dict[str, Callable[[str, str], object]]
+) -> dict[str, object]:
     """The options of a URL as the values that stand for them in Python.
 
     Raises:
@@ -105,7 +61,9 @@ def convert(options: dict[str, str], converters: dict[str, Callable[[str, str], 
     for key in options:
         if key not in converters:
             known = ", ".join(sorted(converters))
-            raise UsageError(f"the URL has an unknown option {key!r}{nearest(key, converters)} (known: {known})")
+            raise UsageError(
+                f"the URL has an unknown option {key!r}{nearest(key, converters)} (known: {known})"
+            )
     return {key: converters[key](key, text) for key, text in options.items()}
 
 
@@ -161,7 +119,9 @@ def start(_option: str, value: str) -> "str | Position | dict[str, Position]":
         return positions[0]
     named = {position.shard: position for position in positions if position.shard is not None}
     if len(named) < len(positions):
-        raise UsageError("several positions in start=… of the URL must each name another shard: at:SEQUENCE@SHARD")
+        raise UsageError(
+            "several positions in start=… of the URL must each name another shard: at:SEQUENCE@SHARD"
+        )
     return named
 
 

@@ -13,6 +13,7 @@ use pyo3::types::PyCapsule;
 
 use super::errors::OrRaise;
 use crate::batch;
+use crate::decode::type_words;
 use crate::position::Position;
 
 type Capsules<'py> = (Bound<'py, PyCapsule>, Bound<'py, PyCapsule>);
@@ -150,22 +151,23 @@ pub(super) fn collapse(py: Python<'_>, batch: &Batch, keys: Vec<String>) -> PyRe
     Ok(Batch(Arc::new(batch::Batch { records, ..batch.as_ref().clone() })))
 }
 
-/// Names and types of anything that exports `__arrow_c_schema__`.
-pub(super) fn import_schema(object: &Bound<'_, PyAny>) -> PyResult<SchemaRef> {
+/// Names and types in words of anything that exports `__arrow_c_schema__`.
+#[pyfunction]
+pub(super) fn schema_words(py: Python<'_>, object: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let schema = import_schema(object)?;
+    let fields = schema.0.fields().iter();
+    fields.map(|field| Ok((field.name().clone(), type_words(field).or_raise(py)?))).collect()
+}
+
+fn import_schema(object: &Bound<'_, PyAny>) -> PyResult<Schema> {
     let capsule = object.call_method0("__arrow_c_schema__")?;
     let capsule = capsule.cast::<PyCapsule>().map_err(|_| not_a_schema())?;
     let pointer = capsule.pointer_checked(Some(c"arrow_schema")).map_err(|_| not_a_schema())?;
     // SAFETY: the name of the capsule promises an `ArrowSchema`, and the capsule outlives this borrow.
     let exported = unsafe { pointer.cast::<FFI_ArrowSchema>().as_ref() };
-    arrow_schema::Schema::try_from(exported).map(Arc::new).map_err(arrow_error)
+    arrow_schema::Schema::try_from(exported).map(|schema| Schema(Arc::new(schema))).map_err(arrow_error)
 }
 
 fn not_a_schema() -> PyErr {
     PyTypeError::new_err("__arrow_c_schema__() did not give an Arrow schema")
-}
-
-/// Anything that exports `__arrow_c_schema__`, as a `Schema`.
-#[pyfunction]
-pub(super) fn read_schema(object: &Bound<'_, PyAny>) -> PyResult<Schema> {
-    import_schema(object).map(Schema)
 }

@@ -1,17 +1,23 @@
 //! The options as they cross from Python: one JSON text, parsed strictly, and what they mean.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::memory::Shelf;
+use crate::aws::Connection;
 use crate::checkpoint::sqlite::SqliteStore;
 use crate::checkpoint::{Checkpoint, CheckpointStore};
+use crate::decode::{DecodeOptions, decoder};
 use crate::error::{Error, Result};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::run::{Keeper, OnGap, Options, Others, Start};
-use crate::stream::{Keep, Plan};
+use crate::source::Source;
+use crate::source::streams::Streams;
+use crate::stream::{Connecting, Keep, Plan};
 
 const LEAST_MEMORY: usize = 64 << 20;
 
@@ -24,9 +30,13 @@ pub(super) struct Config {
     checkpoint: CheckpointConfig,
 }
 
+/// What is asked for, and where.
 #[derive(Deserialize)]
-struct SourceConfig {}
-use crate::decode::DecodeOptions;
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceConfig {
+    table: String,
+    connection: Connection,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,27 +101,44 @@ enum CheckpointConfig {
 }
 
 impl Config {
-    /// # Errors
-    /// `Usage`. The text holds credentials, so the error names the place and never quotes.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|cause| {
-            Error::usage(format!(
-                "the options do not have the expected form (line {}, column {})",
-                cause.line(),
-                cause.column()
-            ))
-        })
+        parse(text)
     }
 
     pub(super) fn into_plan(self, shelf: Shelf) -> Result<Plan> {
-        let options = self.stream.into_options()?;
-        let keep = self.checkpoint.into_keep(shelf)?;
-        Err(Error::internal("not connected"))
+        let decode = self.decode;
+        Ok(Plan {
+            options: self.stream.into_options()?,
+            keep: self.checkpoint.into_keep(shelf)?,
+            source: self.source.connect()?,
+            decoder: Box::new(move |description, resumed| decoder(&decode, &description.keys, resumed)),
+        })
+    }
+}
+
+impl SourceConfig {
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        parse(text)
     }
 
-    pub(super) fn into_source(self) -> Result<crate::stream::Connecting> {
-        Err(Error::internal("not connected"))
+    /// # Errors
+    /// `Usage`, before anything is contacted.
+    pub(super) fn connect(self) -> Result<Connecting> {
+        self.connection.check()?;
+        Ok(Box::pin(async move {
+            let streams = Streams::connect(&self.connection, &self.table).await?;
+            Ok(Arc::new(streams) as Arc<dyn Source>)
+        }))
     }
+}
+
+/// # Errors
+/// `Usage`. The text holds credentials, so the error names the place and never quotes.
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|cause| {
+        let (line, column) = (cause.line(), cause.column());
+        Error::usage(format!("the options do not have the expected form (line {line}, column {column})"))
+    })
 }
 
 impl StreamConfig {

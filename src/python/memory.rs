@@ -44,7 +44,9 @@ impl Shelf {
         let store = place.take().ok_or_else(|| {
             Error::new(
                 ErrorKind::CheckpointBusy,
-                format!("the consumer {name:?} of this store is in use; close its stream or pass another name"),
+                format!(
+                    "the consumer {name:?} of this store is in use; close its stream or pass another name"
+                ),
             )
         })?;
         Ok(Held { shelf: self.clone(), name: name.to_owned(), store })

@@ -5,6 +5,7 @@
 mod batch;
 mod config;
 mod errors;
+mod export;
 mod memory;
 mod shards;
 mod signal;
@@ -27,7 +28,7 @@ fn shut_down(py: Python<'_>) {
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use super::batch::{Batch, Schema, collapse, read_schema};
+    use super::batch::{Batch, Schema, collapse, schema_words};
     #[pymodule_export]
     use super::memory::Memory;
     #[pymodule_export]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use tokio::sync::oneshot;
 
-use super::config::Config;
+use super::config::SourceConfig;
 use super::errors::OrRaise;
 use super::signal::{Bell, Signal, wait_for};
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub(super) struct Listing {
 impl Listing {
     #[new]
     fn new(py: Python<'_>, config: &str) -> PyResult<Self> {
-        let source = Config::parse(config).and_then(Config::into_source).or_raise(py)?;
+        let source = SourceConfig::parse(config).and_then(SourceConfig::connect).or_raise(py)?;
         let signal = Arc::new(Signal::default());
         let (sender, receiver) = oneshot::channel();
         let wake = signal.clone();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 /// The longest time until Ctrl-C is noticed.
-const SLICE: Duration = Duration::from_millis(100);
+pub(super) const SLICE: Duration = Duration::from_millis(100);
 
 /// Threads inside `wait_for`, which must be out before the interpreter is taken apart.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
@@ -41,11 +41,12 @@ impl Signal {
         Bell(cord)
     }
 
-    fn changes(&self) -> u64 {
+    pub(super) fn changes(&self) -> u64 {
         *lock(&self.changes)
     }
 
-    fn wait(&self, seen: u64, longest: Duration) {
+    /// Returns when there are more changes than `seen`, or after `longest`.
+    pub(super) fn wait(&self, seen: u64, longest: Duration) {
         let changes = lock(&self.changes);
         let waited = self.changed.wait_timeout_while(changes, longest, |changes| *changes == seen);
         drop(waited.unwrap_or_else(PoisonError::into_inner));

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyCapsule};
 
-use super::batch::Batch;
+use super::batch::{Batch, stream_capsule};
 use super::config::Config;
 use super::errors::{OrRaise, raise};
+use super::export::Export;
 use super::memory::Memory;
 use super::signal::{Bell, Signal, wait_for};
+use super::table::Table;
 use crate::checkpoint::{QuarantinedRecord, Save};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::KeyKind;
@@ -21,7 +23,7 @@ type Quarantined = (String, Option<String>, Py<PyBytes>, String);
 
 #[pyclass(frozen, module = "shardarrow._native")]
 pub(super) struct Stream {
-    inner: Option<stream::Stream>,
+    inner: Option<Arc<stream::Stream>>,
     signal: Arc<Signal>,
     process: u32,
 }
@@ -38,7 +40,7 @@ impl Stream {
             .or_raise(py)?;
         let wake = signal.clone();
         let inner = stream::Stream::open(plan, Arc::new(move || wake.notify())).or_raise(py)?;
-        Ok(Self { inner: Some(inner), signal, process: std::process::id() })
+        Ok(Self { inner: Some(Arc::new(inner)), signal, process: std::process::id() })
     }
 
     /// Whether opening is complete.
@@ -157,6 +159,22 @@ impl Stream {
         Ok(Some((table, table_arn, known.stream_arn.clone(), keys, known.view.has_new_image())))
     }
 
+    /// Gives a table without rows the columns known before the first record.
+    fn fit(&self, py: Python<'_>, table: &Table) -> PyResult<()> {
+        if let Some(schema) = self.here(py)?.first_schema() {
+            table.fit(schema);
+        }
+        Ok(())
+    }
+
+    /// The batches to come as one Arrow stream. With `finishing`, asking for one finishes the one before.
+    fn export<'py>(&self, py: Python<'py>, finishing: bool) -> PyResult<Bound<'py, PyCapsule>> {
+        let stream = self.here(py)?.clone();
+        let schema = stream.first_schema().ok_or_else(|| Error::internal("the stream is not open yet"));
+        let schema = schema.or_raise(py)?;
+        stream_capsule(py, Box::new(Export::new(stream, self.signal.clone(), schema, finishing)))
+    }
+
     /// A bell for this stream's changes. It takes over the socket `fd`.
     fn bell(&self, py: Python<'_>, fd: i32) -> PyResult<Bell> {
         self.here(py)?;
@@ -168,7 +186,7 @@ type Described = (String, String, String, Vec<(String, &'static str)>, bool);
 
 impl Stream {
     /// The stream, if this is the process that opened it.
-    fn here(&self, py: Python<'_>) -> PyResult<&stream::Stream> {
+    fn here(&self, py: Python<'_>) -> PyResult<&Arc<stream::Stream>> {
         let stream = self.inner.as_ref().filter(|_| self.process == std::process::id());
         stream.ok_or_else(forked).or_raise(py)
     }
@@ -223,7 +241,8 @@ fn letter(kind: KeyKind) -> &'static str {
 }
 
 fn to_json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|cause| Error::internal("a value has no JSON form").with_cause(cause))
+    serde_json::to_string(value)
+        .map_err(|cause| Error::internal("a value has no JSON form").with_cause(cause))
 }
 
 fn records(py: Python<'_>, quarantined: &[QuarantinedRecord]) -> Vec<Quarantined> {

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use arrow_schema::SchemaRef;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
@@ -16,6 +17,14 @@ pub(super) struct Table(Mutex<stream::Table>);
 impl Table {
     fn inner(&self) -> MutexGuard<'_, stream::Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty table has the columns that are known before the first record.
+    pub(super) fn fit(&self, schema: SchemaRef) {
+        let mut table = self.inner();
+        if table.rows() == 0 {
+            table.set_schema(schema);
+        }
     }
 }
 

@@ -113,8 +113,12 @@ async fn open(
     options.page_bytes = source.page_bytes();
     let description = describe(source.as_ref()).await?;
     let schema = checkpoint.as_ref().map(|checkpoint: &Checkpoint| checkpoint.schema.clone());
-    let decoder = (plan.decoder)(&description, schema.as_deref())?;
-    shared.front().description = Some(Arc::new(description.clone()));
+    let mut decoder = (plan.decoder)(&description, schema.as_deref())?;
+    let columns = decoder.flush()?.schema();
+    let mut front = shared.front();
+    front.description = Some(Arc::new(description.clone()));
+    front.schema = Some(columns);
+    drop(front);
     *shared.run() = Some(Run::new(description, options, decoder, checkpoint)?);
     Ok(source)
 }
@@ -144,15 +148,7 @@ struct Driver {
 
 impl Driver {
     fn new(source: Arc<dyn Source>, shared: Arc<Shared>, store: Option<Store>) -> Self {
-        Self {
-            source,
-            shared,
-            store,
-            tasks: JoinSet::new(),
-            tickets: Vec::new(),
-            over: false,
-            closing: None,
-        }
+        Self { source, shared, store, tasks: JoinSet::new(), tickets: Vec::new(), over: false, closing: None }
     }
 
     /// Returns when the stream was closed and everything done is durable.
@@ -275,7 +271,9 @@ impl Driver {
         match action {
             Action::Save(save) => match &self.store {
                 Some(store) => store.send(Job::Save(save)),
-                None => self.fail(Error::internal("a save was asked for although a loader keeps the checkpoint")),
+                None => {
+                    self.fail(Error::internal("a save was asked for although a loader keeps the checkpoint"))
+                }
             },
             Action::Warn(line) => {
                 self.shared.front().log.push(line);

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrow_schema::SchemaRef;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +34,7 @@ pub use table::{Conform, Table, TableReader};
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 pub type Connecting = Pin<Box<dyn Future<Output = Result<Arc<dyn Source>>> + Send>>;
-pub type MakeDecoder =
-    Box<dyn FnOnce(&Description, Option<&SchemaState>) -> Result<Box<dyn Decoder>> + Send>;
+pub type MakeDecoder = Box<dyn FnOnce(&Description, Option<&SchemaState>) -> Result<Box<dyn Decoder>> + Send>;
 pub type OpenStore = Box<dyn FnOnce() -> Result<Box<dyn CheckpointStore>> + Send>;
 
 /// What a stream is made of. Nothing of it is touched before `Stream::open`.
@@ -94,6 +94,7 @@ struct Shared {
 struct Front {
     opened: Option<Result<()>>,
     description: Option<Arc<Description>>,
+    schema: Option<SchemaRef>,
     queue: VecDeque<Arc<Batch>>,
     outcome: Option<Result<()>>,
     closed: Option<Result<()>>,
@@ -194,6 +195,11 @@ impl Stream {
     /// What the source is, as soon as the service has said so.
     pub fn description(&self) -> Option<Arc<Description>> {
         self.shared.front().description.clone()
+    }
+
+    /// The columns known before the first record; all there ever are when the schema is fixed.
+    pub fn first_schema(&self) -> Option<SchemaRef> {
+        self.shared.front().schema.clone()
     }
 
     /// Takes the next batch. It stops counting towards the memory limit.

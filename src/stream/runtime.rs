@@ -36,7 +36,11 @@ pub(super) fn root() -> Result<CancellationToken> {
 fn running() -> Result<(Handle, CancellationToken)> {
     let mut state = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     if matches!(*state, State::Unused) {
-        *state = State::Running { runtime: build()?, process: std::process::id(), token: CancellationToken::new() };
+        *state = State::Running {
+            runtime: build()?,
+            process: std::process::id(),
+            token: CancellationToken::new(),
+        };
     }
     match &*state {
         State::Running { runtime, process, token } if *process == std::process::id() => {

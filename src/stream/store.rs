@@ -39,7 +39,9 @@ impl Store {
                 let words = keep(open, loaded, &todo, &saved, &wake);
                 let _ = end.send(words);
             })
-            .map_err(|cause| Error::internal("the thread of the store could not be started").with_cause(cause))?;
+            .map_err(|cause| {
+                Error::internal("the thread of the store could not be started").with_cause(cause)
+            })?;
         let checkpoint = checkpoint.await.unwrap_or_else(|_| Err(gone()))?;
         Ok((Self { jobs, ended }, checkpoint))
     }
@@ -85,12 +87,7 @@ fn keep(
     Some(LastWords { gaps, quarantined })
 }
 
-fn carry_out(
-    job: Job,
-    store: &mut dyn CheckpointStore,
-    saved: &mpsc::UnboundedSender<Event>,
-    wake: &Wake,
-) {
+fn carry_out(job: Job, store: &mut dyn CheckpointStore, saved: &mpsc::UnboundedSender<Event>, wake: &Wake) {
     match job {
         Job::Save(save) => {
             let result = guarded(|| store.save(&save));
