@@ -166,7 +166,7 @@ class LoadError(ShardArrowError):
     kind = "load"
 
 
-class Cause(Exception):
+class Cause(Exception):  # noqa: N818 (it is no error by itself)
     """What lies below a `ShardArrowError`, as text: the ``__cause__`` chain of errors of the core."""
 
 

@@ -156,7 +156,7 @@ def stream_config(start: object, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"start": start, **all_options, "follow": bool(all_options["follow"])}
 
 
-def start_config(start: Start, others: str | None) -> object:
+def start_config(start: object, others: str | None) -> object:
     """Where to start, as the core reads it.
 
     Raises:

@@ -250,8 +250,8 @@ class Source:
     def _start_config(self) -> object:
         if self.start is None:
             raise UsageError(
-                f'start is not given for {self.table!r}; pass start="earliest" for the oldest record still in the '
-                'stream, or start="latest" for changes made from now on'
+                f'start is not given for {self.table!r}; pass start="earliest" for the oldest record still '
+                'in the stream, or start="latest" for changes made from now on'
             )
         return start_config(self.start, self.others)
 

@@ -349,8 +349,8 @@ class Stream:
         """
         if not self._one_schema:
             raise UsageError(
-                "the columns of this stream may grow, which one Arrow stream cannot; give the source schema=… "
-                'or images="json", or take its batches one by one'
+                "the columns of this stream may grow, which one Arrow stream cannot; give the source "
+                'schema=… or images="json", or take its batches one by one'
             )
         native = self._open_stream()
         if self._exported or self._handed_out is not None:

@@ -153,8 +153,8 @@ pub(super) fn collapse(py: Python<'_>, batch: &Batch, keys: Vec<String>) -> PyRe
 
 /// Names and types in words of anything that exports `__arrow_c_schema__`.
 #[pyfunction]
-pub(super) fn schema_words(py: Python<'_>, object: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
-    let schema = import_schema(object)?;
+pub(super) fn schema_words(py: Python<'_>, exporter: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let schema = import_schema(exporter)?;
     let fields = schema.0.fields().iter();
     fields.map(|field| Ok((field.name().clone(), type_words(field).or_raise(py)?))).collect()
 }
