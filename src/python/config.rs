@@ -17,7 +17,7 @@ use crate::position::{Position, SequenceNumber, ShardId};
 use crate::run::{Keeper, OnGap, Options, Others, Start};
 use crate::source::Source;
 use crate::source::streams::Streams;
-use crate::stream::{Connecting, Keep, Plan};
+use crate::stream::{Keep, Plan};
 
 const LEAST_MEMORY: usize = 64 << 20;
 
@@ -110,7 +110,7 @@ impl Config {
         Ok(Plan {
             options: self.stream.into_options()?,
             keep: self.checkpoint.into_keep(shelf)?,
-            source: self.source.connect()?,
+            source: self.source.into_source()?,
             decoder: Box::new(move |description, resumed| decoder(&decode, &description.keys, resumed)),
         })
     }
@@ -123,12 +123,8 @@ impl SourceConfig {
 
     /// # Errors
     /// `Usage`, before anything is contacted.
-    pub(super) fn connect(self) -> Result<Connecting> {
-        self.connection.check()?;
-        Ok(Box::pin(async move {
-            let streams = Streams::connect(&self.connection, &self.table).await?;
-            Ok(Arc::new(streams) as Arc<dyn Source>)
-        }))
+    pub(super) fn into_source(self) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(Streams::new(&self.table, self.connection)?))
     }
 }
 

@@ -10,7 +10,8 @@ use super::errors::OrRaise;
 use super::signal::{Bell, Signal, wait_for};
 use crate::error::Result;
 use crate::page::{Scope, Shard};
-use crate::stream::{Answer, Connecting, spawn};
+use crate::source::Source;
+use crate::stream::{Answer, spawn};
 
 /// `(id, parents, starting sequence number, ending sequence number)`.
 type Row = (String, Vec<String>, Option<String>, Option<String>);
@@ -26,7 +27,7 @@ pub(super) struct Listing {
 impl Listing {
     #[new]
     fn new(py: Python<'_>, config: &str) -> PyResult<Self> {
-        let source = SourceConfig::parse(config).and_then(SourceConfig::connect).or_raise(py)?;
+        let source = SourceConfig::parse(config).and_then(SourceConfig::into_source).or_raise(py)?;
         let signal = Arc::new(Signal::default());
         let (sender, receiver) = oneshot::channel();
         let wake = signal.clone();
@@ -53,8 +54,7 @@ impl Listing {
     }
 }
 
-async fn list(source: Connecting) -> Result<Vec<Shard>> {
-    let source = source.await?;
+async fn list(source: Arc<dyn Source>) -> Result<Vec<Shard>> {
     let description = source.describe().await?;
     Ok(source.list(&description.stream_arn, &Scope::Full).await?.shards)
 }

@@ -109,7 +109,7 @@ async fn open(
             checkpoint
         }
     };
-    let source = plan.source.await?;
+    let source = plan.source;
     options.page_bytes = source.page_bytes();
     let description = describe(source.as_ref()).await?;
     let schema = checkpoint.as_ref().map(|checkpoint: &Checkpoint| checkpoint.schema.clone());

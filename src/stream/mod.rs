@@ -9,8 +9,6 @@ mod store;
 mod table;
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,13 +31,12 @@ pub use table::{Conform, Table, TableReader};
 /// Called after anything changed that somebody may wait for. It must not block.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
-pub type Connecting = Pin<Box<dyn Future<Output = Result<Arc<dyn Source>>> + Send>>;
 pub type MakeDecoder = Box<dyn FnOnce(&Description, Option<&SchemaState>) -> Result<Box<dyn Decoder>> + Send>;
 pub type OpenStore = Box<dyn FnOnce() -> Result<Box<dyn CheckpointStore>> + Send>;
 
 /// What a stream is made of. Nothing of it is touched before `Stream::open`.
 pub struct Plan {
-    pub source: Connecting,
+    pub source: Arc<dyn Source>,
     pub decoder: MakeDecoder,
     pub keep: Keep,
     /// `keeper` and `page_bytes` are set on opening, from `keep` and from the source.
