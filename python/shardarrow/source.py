@@ -103,9 +103,11 @@ class Source:
             raise UsageError(f"the table must be a name or an ARN, not {self.table!r}")
         for option, choices in _CHOICES.items():
             one_of(option, getattr(self, option), choices)
-        for option in (*_PLACE, "metadata_prefix"):
+        for option in _PLACE:
             if not isinstance(getattr(self, option), str | None):
                 raise UsageError(f"{option}= must be a text")
+        if not isinstance(self.metadata_prefix, str):
+            raise UsageError("metadata_prefix= must be a text")
         if self.start is not None:
             start_config(self.start, self.others)
         elif self.others is not None:
