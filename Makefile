@@ -95,5 +95,5 @@ dist/wheel.stamp: $(SOURCES) .venv-build/venv.stamp
 	@touch $@
 
 .tools/bin/cargo-deny: Makefile
-	$(CARGO) install --debug --locked --root .tools --version $(CARGO_DENY) --target-dir $(TARGET_DIR)/tools cargo-deny
+	$(CARGO) install --debug --locked --force --root .tools --version $(CARGO_DENY) --target-dir $(TARGET_DIR)/tools cargo-deny
 	@touch $@

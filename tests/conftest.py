@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from services import ROOT, Tables, Twin
-from shardarrow.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
+from shardarrow.demo.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 
 pytest_plugins = ["no_skips", "record"]
 

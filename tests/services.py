@@ -3,6 +3,7 @@
 import json
 import subprocess
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
 from itertools import count
@@ -11,7 +12,8 @@ from typing import Any, Self
 
 import boto3
 from botocore.config import Config
-from shardarrow.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
+
+from shardarrow.demo.emulator import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Emulator
 
 ROOT = Path(__file__).parent.parent
 _numbers = count(1)
@@ -77,13 +79,14 @@ class Tables:
 
 
 class Twin:
-    """A running fake AWS with virtual time; `control` sends it commands (tests/twin/README.md)."""
+    """A running fake AWS; `control` sends it commands (tests/twin/README.md)."""
 
-    def __init__(self, binary: Path) -> None:
+    def __init__(self, binary: Path, *arguments: str) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
-            [binary],
-            stdin=subprocess.DEVNULL,
+            # Its input ends with this process, however that ends.
+            [binary, "--until-stdin-closes", *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
@@ -98,16 +101,21 @@ class Twin:
         # No proxy stands between a test and the loopback interface.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def control(self, command: str, **arguments: Any) -> Any:
-        """Send one command to `/__twin` and return its answer."""
+    def control(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Send one command to `/__twin`, such as `control("roll_over", table="orders", partition=0)`."""
         request = urllib.request.Request(
-            f"{self.endpoint_url}/__twin",
-            data=json.dumps({"command": command, **arguments}).encode(),
-            headers={"content-type": "application/json"},
+            f"{self.endpoint_url}/__twin", data=json.dumps({"do": do, **arguments}).encode()
         )
-        with self._opener.open(request, timeout=60) as answer:
-            body = answer.read()
-        return json.loads(body) if body else None
+        try:
+            with self._opener.open(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                raise ValueError(f"{do}: {json.load(refusal)['error']}") from None
+
+    def inject(self, op: str, fault: dict[str, Any], **options: Any) -> None:
+        """Let the next calls of `op` fail: `inject("GetRecords", {"kind": "reset"}, times=2)`."""
+        self.control("inject", op=op, fault=fault, **options)
 
     def client(self, service: str) -> Any:
         """A boto3 client that asks once, so that a scripted fault is seen."""

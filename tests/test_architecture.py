@@ -41,7 +41,6 @@ PYTHON_STAGES = [
     "stream",
     "source",
     "loaders",
-    "emulator",
     "demo",
     "cli",
 ]

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from documents import Block, anchors, blocks, commands, links, pages
 from services import ROOT, Tables
-from shardarrow.emulator import Emulator
+from shardarrow.demo.emulator import Emulator
 
 LANGUAGES = {"python", "sh", "console", "sql", "text", "json", "toml", "rust"}
 ORDERS = [
@@ -54,11 +55,14 @@ def reader(
 @pytest.fixture
 def up_to_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Examples that follow for ever end when they have caught up."""
-    import shardarrow
     from shardarrow.source import Source
 
+    import shardarrow
+
     def bounded(call: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **options: call(*args, **({"settle": 0.5, "poll_interval": 0.05} | options | {"follow": False}))
+        return lambda *args, **options: call(
+            *args, **({"settle": 0.5, "poll_interval": 0.05} | options | {"follow": False})
+        )
 
     monkeypatch.setattr(Source, "stream", bounded(Source.stream))
     monkeypatch.setattr(shardarrow, "load", bounded(shardarrow.load))

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from services import Tables
-from shardarrow.emulator import Emulator
+from botocore.exceptions import ClientError
+
+from services import Tables, Twin
+from shardarrow.demo.emulator import Emulator
 
 HERE = Path(__file__).parent
 
@@ -63,3 +65,33 @@ def test_the_emulator_puts_changes_on_a_stream(
     [record] = streams.get_records(ShardIterator=iterator)["Records"]
     assert record["eventName"] == "INSERT"
     assert record["dynamodb"]["Keys"] == {"pk": {"S": "a"}, "sk": {"N": "1"}}
+
+
+def test_the_twin_rolls_a_shard_over(twin: Twin) -> None:
+    dynamodb, streams = twin.client("dynamodb"), twin.client("dynamodbstreams")
+    arn = dynamodb.create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )["TableDescription"]["LatestStreamArn"]
+    rolled = twin.control("roll_over", table="orders", partition=0)
+    shards = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    assert {shard["ShardId"]: shard.get("ParentShardId") for shard in shards} == {
+        rolled["parent"]: None,
+        rolled["children"][0]: rolled["parent"],
+    }
+
+
+def test_a_fault_of_the_twin_strikes_once(twin: Twin) -> None:
+    dynamodb = twin.client("dynamodb")
+    twin.inject("ListTables", {"kind": "error", "code": "ThrottlingException"})
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        dynamodb.list_tables()
+    assert dynamodb.list_tables()["TableNames"] == []
+
+
+def test_a_command_that_the_twin_does_not_know_is_an_error(twin: Twin) -> None:
+    with pytest.raises(ValueError, match="there_is_no_such_command"):
+        twin.control("there_is_no_such_command")

@@ -60,7 +60,10 @@ impl Call<'_> {
             SdkError::TimeoutError(_) => {
                 self.unreached("no answer in time (attempt_timeout, operation_timeout)")
             }
-            SdkError::DispatchFailure(_) => self.unreached(&chain(error)),
+            SdkError::DispatchFailure(failure) => {
+                let cause = failure.as_connector_error().and_then(StdError::source);
+                self.unreached(&chain(cause.unwrap_or(error)))
+            }
             other => Error::internal(format!("{self} could not be built: {}", chain(other))),
         }
     }

@@ -60,13 +60,15 @@ impl ResolveCachedIdentity for RenewableIdentity {
 pub(super) struct IdentityFailure(BoxError);
 
 impl IdentityFailure {
-    /// Whether asking again may help: a provider that was reached and failed, or did not answer.
-    /// Providers that know nothing, or are set up wrongly, stay as they are.
+    /// Whether asking again may help. A provider that was reached and failed, or did not answer in
+    /// time, may recover; one that knows nothing, is set up wrongly or is not allowed stays so.
     pub(super) fn is_temporary(&self) -> bool {
         match self.0.downcast_ref::<CredentialsError>() {
             Some(CredentialsError::ProviderTimedOut(_)) => true,
             Some(cause @ CredentialsError::ProviderError(_)) => !chain(cause).contains("AccessDenied"),
-            _ => false,
+            Some(_) => false,
+            // What the cache adds to its provider's errors is its time limit.
+            None => true,
         }
     }
 
@@ -160,5 +162,6 @@ mod tests {
         assert!(temporary(CredentialsError::provider_timed_out(Duration::from_secs(1))));
         assert!(temporary(CredentialsError::provider_error("connection refused")));
         assert!(!temporary(CredentialsError::provider_error("AccessDenied: not your role")));
+        assert!(IdentityFailure("timed out".into()).is_temporary());
     }
 }

@@ -31,7 +31,13 @@ pub(crate) type Asked = (String, Value);
 
 pub(crate) struct Scripted {
     pub(crate) endpoint: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    log: Arc<Mutex<Vec<Request>>>,
+}
+
+#[derive(Clone)]
+struct Request {
+    asked: Asked,
+    signed_at: String,
 }
 
 impl Scripted {
@@ -39,15 +45,15 @@ impl Scripted {
     pub(crate) fn serve(script: impl FnMut(&str, &Value) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let (script, log) = (Arc::new(Mutex::new(script)), asked.clone());
+        let log: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let (script, shared_log) = (Arc::new(Mutex::new(script)), log.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (script, log) = (script.clone(), log.clone());
+                let (script, log) = (script.clone(), shared_log.clone());
                 std::thread::spawn(move || answer_all(stream, &script, &log));
             }
         });
-        Self { endpoint, asked }
+        Self { endpoint, log }
     }
 
     /// Gives these answers one after the other, then resets connections.
@@ -57,7 +63,12 @@ impl Scripted {
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.log.lock().unwrap().iter().map(|request| request.asked.clone()).collect()
+    }
+
+    /// When each request was signed, as in `20261121T120000Z`.
+    pub(crate) fn signed_at(&self) -> Vec<String> {
+        self.log.lock().unwrap().iter().map(|request| request.signed_at.clone()).collect()
     }
 
     pub(crate) fn connection(&self) -> Connection {
@@ -91,11 +102,11 @@ pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Reply {
 fn answer_all(
     mut stream: TcpStream,
     script: &Mutex<impl FnMut(&str, &Value) -> Reply>,
-    log: &Mutex<Vec<Asked>>,
+    log: &Mutex<Vec<Request>>,
 ) {
-    while let Some((asked, length)) = peek_request(&stream) {
-        log.lock().unwrap().push(asked.clone());
-        let reply = (script.lock().unwrap())(&asked.0, &asked.1);
+    while let Some((request, length)) = peek_request(&stream) {
+        log.lock().unwrap().push(request.clone());
+        let reply = (script.lock().unwrap())(&request.asked.0, &request.asked.1);
         if matches!(reply, Reply::Reset) {
             // Closing a socket with unread bytes resets the connection.
             return;
@@ -119,7 +130,7 @@ fn answer_all(
 }
 
 /// The next request and its length, left unread.
-fn peek_request(stream: &TcpStream) -> Option<(Asked, usize)> {
+fn peek_request(stream: &TcpStream) -> Option<(Request, usize)> {
     let mut seen = vec![0; 1 << 16];
     loop {
         let count = stream.peek(&mut seen).ok().filter(|count| *count > 0)?;
@@ -130,7 +141,7 @@ fn peek_request(stream: &TcpStream) -> Option<(Asked, usize)> {
     }
 }
 
-fn parse_request(bytes: &[u8]) -> Option<(Asked, usize)> {
+fn parse_request(bytes: &[u8]) -> Option<(Request, usize)> {
     let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&bytes[..head_end]).unwrap();
     let header = |name: &str| {
@@ -141,5 +152,6 @@ fn parse_request(bytes: &[u8]) -> Option<(Asked, usize)> {
     let body = bytes.get(head_end..length)?;
     let operation = header("x-amz-target").unwrap_or_default();
     let operation = operation.rsplit('.').next().unwrap_or_default().to_owned();
-    Some(((operation, serde_json::from_slice(body).unwrap_or_default()), length))
+    let asked = (operation, serde_json::from_slice(body).unwrap_or_default());
+    Some((Request { asked, signed_at: header("x-amz-date").unwrap_or_default() }, length))
 }

@@ -160,6 +160,20 @@ async fn refusals_have_the_kind_of_their_code_and_are_not_tried_again() {
     }
 }
 
+/// The fixed date of the scripted answers stands for a service whose clock is not ours.
+#[tokio::test]
+async fn a_wrong_clock_is_corrected_for_the_next_call() {
+    let refused = refusal(400, "InvalidSignatureException", "Signature expired");
+    let server = Scripted::replies([refused, Reply::Say(200, PAGE.into())]);
+    let streams = streams(&server);
+    let (shard, cursor) = ("shard-1".into(), Cursor("it-1".into()));
+    let error = streams.fetch(&shard, &cursor).await.unwrap_err();
+    assert_eq!((error.kind(), error.retryable()), (ErrorKind::Credentials, true));
+    streams.fetch(&shard, &cursor).await.unwrap();
+    let signed_at = &server.signed_at()[1];
+    assert!(signed_at.starts_with("20261121T12") || signed_at.starts_with("20261121T1159"), "{signed_at}");
+}
+
 #[tokio::test]
 async fn a_cursor_is_asked_for_where_it_is_wanted() {
     let server = Scripted::serve(|_, _| Reply::Say(200, r#"{"ShardIterator":"it-9"}"#.into()));

@@ -66,6 +66,15 @@ class Emulator:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def process_environment(self) -> dict[str, str]:
+        """All variables for a process that is to use the emulator; the user's AWS settings are left out."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
+        }
+        return kept | self.environment()
+
     def client(self, service: str) -> Any:
         """A boto3 client, such as `client("dynamodb")` or `client("dynamodbstreams")`."""
         import boto3
