@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from shardarrow.demo import story
 from shardarrow.demo.emulator import Emulator
 
