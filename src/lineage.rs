@@ -11,7 +11,7 @@ use crate::page::Shard;
 use crate::position::{SequenceNumber, ShardId};
 
 /// Complete listings in a row that must miss a shard before its absence is believed.
-pub const CONFIRMATIONS: u32 = 2;
+pub const CONFIRMATIONS: u32 = 3;
 
 #[derive(Clone, Debug, Default)]
 pub struct ShardGraph {
@@ -239,8 +239,10 @@ mod tests {
         let mut graph = ShardGraph::default();
         let listed = [shard("b", &["a"])];
         graph.observe(&listed[0]);
-        graph.reconcile(&listed);
-        assert!(graph.unsettled() && ready(&graph).is_empty());
+        for _ in 1..CONFIRMATIONS {
+            graph.reconcile(&listed);
+            assert!(graph.unsettled() && ready(&graph).is_empty());
+        }
         graph.reconcile(&listed);
         assert!(!graph.unsettled());
         assert_eq!(ready(&graph), ["b"]);

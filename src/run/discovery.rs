@@ -161,7 +161,7 @@ impl Run {
         self.settle_ends(scope, listing, now)?;
         self.settle_doubts(scope, listing, now)?;
         self.pursue(scope, now);
-        self.leave_disabled_stream(scope, listing, now)
+        self.leave_disabled_stream(scope, listing)
     }
 
     fn observed_all(&mut self, listing: &Listing, now: Now) {
@@ -303,7 +303,7 @@ impl Run {
     }
 
     /// All shards of a disabled stream are read: the table goes on elsewhere, or not at all.
-    fn leave_disabled_stream(&mut self, scope: &Scope, listing: &Listing, now: Now) -> Result<()> {
+    fn leave_disabled_stream(&mut self, scope: &Scope, listing: &Listing) -> Result<()> {
         let over = *scope == Scope::Full && listing.complete && listing.status == StreamStatus::Disabled;
         if over && self.options.follow && self.graph.unfinished().next().is_none() {
             return self.doubt_stream();

@@ -280,7 +280,8 @@ impl Run {
         if self.stage == Stage::Over {
             return saving;
         }
-        let agenda = self.agenda.first().map(|(due, _)| *due).filter(|_| !self.saving.starved);
+        let reading = self.stage == Stage::Running && !self.saving.starved;
+        let agenda = self.agenda.first().map(|(due, _)| *due).filter(|_| reading);
         [agenda, self.discovery.due(), self.batcher.due_at(), saving].into_iter().flatten().min()
     }
 

@@ -8,6 +8,7 @@ use crate::clock::{Clock, Millis, START};
 use crate::error::{AwsError, Result};
 use crate::faults::{Fault, Faults, Injection};
 use crate::knobs::Knobs;
+use crate::random::Random;
 use crate::record::Record;
 use crate::stream::{Counter, Stream};
 use crate::table::Table;
@@ -25,6 +26,8 @@ pub struct Aws {
     faults: Faults,
     calls: Calls,
     buckets: Buckets,
+    /// Apart from the counter's, so that asking does not change what is written.
+    requests: Random,
     /// What happens to the bytes of the call that just succeeded.
     damage: Option<Fault>,
 }
@@ -42,6 +45,7 @@ impl Aws {
             faults: Faults::default(),
             calls: Calls::default(),
             buckets: Buckets::default(),
+            requests: Random::new(!seed),
             damage: None,
         }
     }
@@ -171,6 +175,10 @@ impl Aws {
             None | Some(Fault::Delay { .. }) => Ok(answer),
             Some(_) => Err(AwsError::bad_body()),
         }
+    }
+
+    pub(crate) fn request_id(&mut self) -> String {
+        format!("{:016X}{:016X}", self.requests.next(), self.requests.next())
     }
 
     /// What is to happen to the bytes of the last successful call.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::error::{AwsError, Result};
 use crate::random::place;
+use crate::value::normal;
 
 /// Attribute name → DynamoDB JSON value. Sorted, so equal items have equal text.
 pub type Attributes = BTreeMap<String, Value>;
@@ -45,19 +46,15 @@ pub(crate) struct Key {
 }
 
 /// # Errors
-/// `SerializationException` when an attribute is not one typed value; items above 400 KB are
-/// a `ValidationException` (documented).
+/// Those of [`normal`]; items above 400 KB are a `ValidationException` (documented).
 pub(crate) fn item(attributes: &Attributes) -> Result<Item> {
-    for (name, value) in attributes {
-        if value.as_object().is_none_or(|typed| typed.len() != 1) {
-            return Err(AwsError::serialization(format!("attribute {name} is not one typed value")));
-        }
-    }
-    let size = size_of(attributes);
+    let each = attributes.iter().map(|(name, value)| Ok((name.clone(), normal(value)?)));
+    let attributes: Attributes = each.collect::<Result<_>>()?;
+    let size = size_of(&attributes);
     if size > 400 * 1024 {
         return Err(AwsError::validation("Item size has exceeded the maximum allowed size"));
     }
-    Ok(Item { json: text(attributes)?.into(), size })
+    Ok(Item { json: text(&attributes)?.into(), size })
 }
 
 /// Takes the key out of an item or out of a request's `Key`.
@@ -68,13 +65,13 @@ pub(crate) fn key(schema: &[KeyElement], types: &[AttributeDefinition], from: &A
         let name = &element.attribute_name;
         let kind =
             types.iter().find(|known| known.attribute_name == *name).map(|known| &known.attribute_type);
-        let value = from.get(name).ok_or_else(|| missing(name))?;
+        let value = normal(from.get(name).ok_or_else(|| missing(name))?)?;
         let typed = kind.and_then(|kind| value.get(kind)).and_then(Value::as_str);
         let inner = typed.filter(|inner| !inner.is_empty()).ok_or_else(|| mismatch(name))?;
         if element.key_type == "HASH" {
             hash = place(inner);
         }
-        found.insert(name.clone(), value.clone());
+        found.insert(name.clone(), value);
     }
     Ok(Key { slot: (hash, text(&found)?.into()), size: size_of(&found) })
 }

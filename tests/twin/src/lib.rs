@@ -9,9 +9,12 @@
 mod aws;
 mod calls;
 mod clock;
+mod control;
+mod cut;
 mod dynamodb;
 mod error;
 mod faults;
+mod http;
 mod item;
 mod iterator;
 mod knobs;
@@ -25,6 +28,8 @@ mod sequence;
 mod shard;
 mod stream;
 mod table;
+mod value;
+mod wire;
 
 pub use aws::Aws;
 pub use calls::{Call, Count, Op};
@@ -32,6 +37,7 @@ pub use clock::{Millis, START};
 pub use dynamodb::Write;
 pub use error::{AwsError, Result};
 pub use faults::{Fault, Injection};
+pub use http::{Server, serve};
 pub use item::{AttributeDefinition, Attributes, KeyElement};
 pub use knobs::{EndIterator, EndPage, Knobs, Vanished};
 pub use listing::{

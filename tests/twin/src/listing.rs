@@ -1,8 +1,5 @@
 //! ListStreams and DescribeStream: the shard tree, honest or as listings really are.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::aws::Aws;
@@ -188,7 +185,7 @@ impl Aws {
                 .closed
                 .as_ref()
                 .is_some_and(|closed| now < closed.at.saturating_add(knobs.hide_parent_ms))
-            && parents(stream).contains(&shard.id);
+            && stream.shards.values().any(|other| other.parent.as_ref() == Some(&shard.id));
         !young_child && !hidden_parent && !knobs.omit.iter().any(|id| **id == *shard.id)
     }
 
@@ -205,10 +202,6 @@ impl Aws {
             },
         }
     }
-}
-
-fn parents(stream: &Stream) -> BTreeSet<Arc<str>> {
-    stream.shards.values().filter_map(|shard| shard.parent.clone()).collect()
 }
 
 fn summary(stream: &Stream) -> StreamSummary {

@@ -44,6 +44,17 @@ fn writes_leave_records_and_no_op_writes_leave_none() {
 }
 
 #[test]
+fn equal_values_are_no_change_however_they_are_written() {
+    let (mut aws, _) = orders(1);
+    for (n, set) in [("1.50", ["b", "a"]), ("15e-1", ["a", "b"])] {
+        let item = attributes(json!({"id": {"S": "a"}, "n": {"N": n}, "s": {"SS": set}}));
+        aws.put_item("orders", &item).unwrap();
+    }
+    assert_eq!(aws.history().len(), 1);
+    assert_eq!(aws.get_item("orders", &key("a")).unwrap().unwrap()["n"], json!({"N": "1.5"}));
+}
+
+#[test]
 fn images_follow_the_view_type() {
     use ViewType::{KeysOnly, NewAndOldImages, NewImage, OldImage};
     let views = [
@@ -149,6 +160,15 @@ fn sequences_grow_as_numbers_over_fifty_rollovers_and_get_wider() {
     assert!(texts.iter().all(|text| (21..=40).contains(&text.len()) && !text.starts_with('0')));
     let (least, most) = (texts[0].len(), texts[249].len());
     assert!(least <= 22 && most >= 30, "{least} to {most} digits");
+}
+
+#[test]
+fn text_order_is_wrong_within_one_shard_too() {
+    let (mut aws, _) = orders(1);
+    (0..100).for_each(|n| put(&mut aws, "a", n));
+    let texts: Vec<_> = aws.history().iter().map(|record| record.sequence.as_str()).collect();
+    assert!(texts.windows(2).any(|pair| pair[0] > pair[1]));
+    assert!(aws.history().is_sorted_by(|a, b| a.sequence < b.sequence));
 }
 
 #[test]
