@@ -1,0 +1,5 @@
+"""Loading into DuckDB."""
+
+from .loader import DuckDBLoader
+
+__all__ = ["DuckDBLoader"]
