@@ -15,7 +15,6 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pyarrow as pa
-
 from shardarrow.loaders.base import Loop
 from shardarrow.loaders.duckdb import DuckDBLoader
 from shardarrow.loaders.stop import Stop, on_signals
@@ -44,7 +43,9 @@ class Columns:
 
     def __init__(self, keys):
         self.keys = keys
-        self.types = {name: {"S": pa.string(), "N": pa.int64(), "B": pa.binary()}[kind] for name, kind in keys}
+        self.types = {
+            name: {"S": pa.string(), "N": pa.int64(), "B": pa.binary()}[kind] for name, kind in keys
+        }
         self.sequence = 0
 
     def batch(self, changes):
@@ -88,12 +89,13 @@ class Source:
     saved, and what is said to be saved was a state that was given.
     """
 
-    def __init__(self, batches, keys=(("id", "S"),), *, new_image=True, at_end=None, table_name="orders"):
+    def __init__(self, batches, keys=(("id", "S"),), *, new_image=True, at_end=None, table="orders"):
         self.batches = batches
         self.keys = list(keys)
         self.new_image = new_image
         self.at_end = at_end
-        self.table_name = table_name
+        self.table = table
+        self.images = "columns"
         self.streams = []
         self.gaps = {}
         self.quarantined = {}
@@ -105,6 +107,8 @@ class Source:
 
 
 class Stream:
+    ENDED = object()
+
     def __init__(self, source, saved, options):
         self.source, self.options = source, options
         self.place = json.loads(saved)["place"] if saved else 0
@@ -127,7 +131,7 @@ class Stream:
         if self.place >= len(self.source.batches):
             if self.source.at_end:
                 self.source.at_end()
-            return None
+            return self.ENDED if self._ended else None
         batch = self.source.batches[self.place]
         if isinstance(batch, BaseException):
             raise batch
@@ -194,7 +198,9 @@ def model(changes, keys):
     """The table after the changes: key → item, every number in canonical text."""
 
     def plain(value):
-        return canonical(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else value
+        return (
+            canonical(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else value
+        )
 
     table = {}
     for op, item in changes:

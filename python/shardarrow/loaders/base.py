@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..errors import StreamUnusableError
-from .report import Report
-from .stop import Stop
+from shardarrow.errors import StreamUnusableError
+from shardarrow.loaders.report import Report
+from shardarrow.loaders.stop import Stop
 
 # A write takes what is in hand at these bounds, before load_interval is over. The rows are in
 # memory once as Arrow and once inside the destination's transaction.
@@ -142,10 +142,11 @@ class Loop:
     def _take(self, stream: Any, timeout: float) -> Any:
         """The next batch. A failing stream is reported only after the batches in hand are written."""
         try:
-            return stream._take(timeout)
-        except Exception as error:
+            batch = stream._take(timeout)
+        except Exception as error:  # noqa: BLE001 - raised again by `_turn`
             self._failure = error
             return None
+        return None if batch is stream.ENDED else batch
 
     def _write(self, stream: Any, batches: Sequence[Any]) -> None:
         state = stream._state()

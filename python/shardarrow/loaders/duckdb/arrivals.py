@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ...errors import LoadError
-from .types import NULL, Kind, converted, kind_of, wider
+from shardarrow.errors import LoadError
+from shardarrow.loaders.duckdb.types import NULL, Kind, converted, kind_of, wider
 
 _VIEW = "shardarrow_batch"
 
@@ -83,4 +83,3 @@ def merged_kinds(arrivals: Sequence[Arrival], *, whole: bool) -> dict[str, Kind]
                 )
             merged[name] = both
     return merged
-

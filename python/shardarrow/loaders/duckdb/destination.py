@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
-from ...errors import LoadError, UsageError
-from .sql import quoted, rows
+from shardarrow.errors import LoadError, UsageError
+from shardarrow.loaders.duckdb.sql import quoted, rows
 
 if TYPE_CHECKING:
     import duckdb

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import LoadError
-from . import target as catalog
-from .ledger import Ledger
-from .target import Target
-from .sql import column_list, fold, quoted, rows
-from .types import Kind, converted, wider
+from shardarrow.errors import LoadError
+from shardarrow.loaders.duckdb import target as catalog
+from shardarrow.loaders.duckdb.ledger import Ledger
+from shardarrow.loaders.duckdb.sql import column_list, fold, quoted, rows
+from shardarrow.loaders.duckdb.target import Target
+from shardarrow.loaders.duckdb.types import Kind, converted, wider
 
 _REBUILT = "_shardarrow_rebuilt"
 

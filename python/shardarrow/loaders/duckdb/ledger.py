@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import CheckpointBusyError, LoadError
-from .target import Target
-from .sql import quoted, rows
+from shardarrow.errors import CheckpointBusyError, LoadError
+from shardarrow.loaders.duckdb.sql import quoted, rows
+from shardarrow.loaders.duckdb.target import Target
 
 FORMAT = 1
 
@@ -85,7 +85,15 @@ class Ledger:
             )
 
     def save(self, entry: Entry) -> None:
-        values = [FORMAT, entry.mode, entry.checkpoint, entry.changes, entry.writer, entry.writes, entry.saved_at]
+        values = [
+            FORMAT,
+            entry.mode,
+            entry.checkpoint,
+            entry.changes,
+            entry.writer,
+            entry.writes,
+            entry.saved_at,
+        ]
         self._run(
             f"INSERT OR REPLACE INTO {self._at('_shardarrow_checkpoints')} "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, to_timestamp(?))",
@@ -100,7 +108,7 @@ class Ledger:
             "WHERE table_schema = ? AND table_name = ?",
             self._mine,
         )
-        return {attribute: column for attribute, column in known}
+        return dict(known)
 
     def add_name(self, attribute: str, column: str) -> None:
         self._run(

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ...errors import LoadError
-from ..base import Key, State, Written
-from . import target as catalog
-from .arrivals import Arrival, merged_kinds
-from .destination import destination, first_line, library
-from .layout import Layout
-from .ledger import Entry, Ledger
-from .sql import changed, column_list, literal, rows
-from .target import Target, locate
-from .types import KEYS
+from shardarrow.errors import LoadError
+from shardarrow.loaders.base import Key, State, Written
+from shardarrow.loaders.duckdb import target as catalog
+from shardarrow.loaders.duckdb.arrivals import Arrival, merged_kinds
+from shardarrow.loaders.duckdb.destination import destination, first_line, library
+from shardarrow.loaders.duckdb.layout import Layout
+from shardarrow.loaders.duckdb.ledger import Entry, Ledger
+from shardarrow.loaders.duckdb.sql import changed, column_list, literal, rows
+from shardarrow.loaders.duckdb.target import Target, locate
+from shardarrow.loaders.duckdb.types import KEYS
 
 _RETRY_EVERY = 0.05
 _STAGED = '"temp"."main"."shardarrow_staged"'
@@ -103,7 +103,9 @@ class DuckDBLoader:
                 f"WHERE table_name = {literal(entry.name)}"
             )
 
-    def _transact(self, connection: Any, batches: Sequence[Any], state: State, keys: Sequence[Key]) -> Written:
+    def _transact(
+        self, connection: Any, batches: Sequence[Any], state: State, keys: Sequence[Key]
+    ) -> Written:
         rows(connection, "BEGIN")
         try:
             target = locate(connection, self._table)
@@ -179,7 +181,11 @@ def _append(connection: Any, target: Target, layout: Layout, arrivals: Sequence[
 
 
 def _stage(
-    connection: Any, layout: Layout, arrivals: Sequence[Arrival], attributes: Sequence[str], keys: Sequence[str]
+    connection: Any,
+    layout: Layout,
+    arrivals: Sequence[Arrival],
+    attributes: Sequence[str],
+    keys: Sequence[str],
 ) -> None:
     """Puts the last row of every key of all batches into a temporary table.
 
@@ -188,7 +194,10 @@ def _stage(
     """
     kinds = [layout.kinds[layout.names[attribute]] for attribute in attributes]
     columns = "".join(f"a{place} {kind.sql}, " for place, kind in enumerate(kinds))
-    rows(connection, f"CREATE OR REPLACE TEMP TABLE shardarrow_staged ({columns} place BIGINT, removed BOOLEAN)")
+    rows(
+        connection,
+        f"CREATE OR REPLACE TEMP TABLE shardarrow_staged ({columns} place BIGINT, removed BOOLEAN)",
+    )
     before = 0
     for arrival in arrivals:
         values = [arrival.value(name, kind) for name, kind in zip(attributes, kinds, strict=True)]
@@ -200,7 +209,8 @@ def _stage(
             )
     by = ", ".join(f"a{attributes.index(key)}" for key in keys)
     rows(
-        connection, f"DELETE FROM {_STAGED} WHERE place NOT IN (SELECT max(place) FROM {_STAGED} GROUP BY {by})"
+        connection,
+        f"DELETE FROM {_STAGED} WHERE place NOT IN (SELECT max(place) FROM {_STAGED} GROUP BY {by})",
     )
 
 
@@ -224,4 +234,3 @@ def _merge(
         connection, f"INSERT INTO {target.sql} ({columns}) SELECT {values} FROM {_STAGED} WHERE NOT removed"
     )
     return Written(inserted=upserted - updated, updated=updated, deleted=deleted)
-

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import LoadError, UsageError
-from .sql import fold, quoted, rows
-from .types import Kind, kind_of
+from shardarrow.errors import LoadError, UsageError
+from shardarrow.loaders.duckdb.sql import fold, quoted, rows
+from shardarrow.loaders.duckdb.types import Kind, kind_of
 
 # A part in double quotes, where a doubled quote stands for one; or anything without dots and quotes.
 _PART = r'(?:"(?:[^"]|"")+"|[^".]+)'
@@ -50,7 +50,7 @@ def parse_name(text: str) -> tuple[str, ...]:
     if not (_NAME.fullmatch(text) and text.isprintable()):
         raise UsageError(
             f"table {text!r} is not a table's name: write name or schema.name, with double quotes around a part "
-            'that contains a dot, such as \'"my.table"\''
+            "that contains a dot, such as '\"my.table\"'"
         )
     return tuple(
         part[1:-1].replace('""', '"') if part.startswith('"') else part for part in re.findall(_PART, text)
@@ -91,9 +91,7 @@ def is_empty(connection: Any, target: Target) -> bool:
 def columns(connection: Any, target: Target) -> dict[str, Kind]:
     """The table's columns in order."""
     table = connection.sql(f"FROM {target.sql} LIMIT 0")
-    return {
-        name: kind_of(type_, name) for name, type_ in zip(table.columns, table.types, strict=True)
-    }
+    return {name: kind_of(type_, name) for name, type_ in zip(table.columns, table.types, strict=True)}
 
 
 def indexes(connection: Any, target: Target) -> list[str]:

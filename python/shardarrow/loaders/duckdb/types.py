@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import LoadError
-from .sql import fold, literal, quoted
+from shardarrow.errors import LoadError
+from shardarrow.loaders.duckdb.sql import fold, literal, quoted
 
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 _FLOATS = ("FLOAT", "DOUBLE")
