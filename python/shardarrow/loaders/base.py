@@ -55,7 +55,9 @@ class Loader(Protocol):
         ...
 
     @property
-    def mode(self) -> str: ...
+    def mode(self) -> str:
+        """``mirror`` or ``append``."""
+        ...
 
     def resume(self) -> str | None:
         """The checkpoint saved with the table as JSON, or None when nothing was ever loaded.
@@ -99,6 +101,7 @@ class Loop:
         self.report = Report(table=loader.label, mode=loader.mode)
 
     def run(self, source: Any, **options: Any) -> Report:
+        """Loads until the stream ends or somebody says stop; a failure of the stream comes out last."""
         begun = time.monotonic()
         saved = self._loader.resume()
         self.report.resumed = saved is not None
@@ -172,6 +175,6 @@ def _require_new_image(stream: Any, loader: Loader) -> None:
     """
     if loader.mode == "mirror" and not stream._view_has_new_image:
         raise StreamUnusableError(
-            f"cannot mirror into {loader.label}: the stream's view type carries no new image; enable the stream "
-            "with NEW_IMAGE or NEW_AND_OLD_IMAGES, or load with mode='append'"
+            f"cannot mirror into {loader.label}: the stream's view type carries no new image; "
+            "enable the stream with NEW_IMAGE or NEW_AND_OLD_IMAGES, or load with mode='append'"
         )

@@ -47,6 +47,7 @@ class Report:
         return incomplete(self.mode, self.start)
 
     def add(self, batches: Sequence[Any], written: Any) -> None:
+        """Counts one commit."""
         self.rows += sum(batch.num_rows for batch in batches)
         self.batches += len(batches)
         self.commits += 1
@@ -55,6 +56,7 @@ class Report:
         self.deletes += written.deleted
 
     def add_state(self, checkpoint: Mapping[str, Any], gaps: int, quarantined: int) -> None:
+        """Takes over what the state of one commit says."""
         self.epoch = int(checkpoint.get("epoch", 0))
         self.start = str(checkpoint.get("start", ""))
         self.gaps += gaps
@@ -92,6 +94,7 @@ class Saved:
 
 
 def counted(number: int, what: str) -> str:
+    """A number and what it counts."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 

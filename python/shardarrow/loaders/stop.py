@@ -17,9 +17,11 @@ class Stop:
 
     @property
     def requested(self) -> bool:
+        """Whether somebody asked."""
         return self.by is not None
 
     def request(self, by: str) -> None:
+        """Asks, in the name of the first who does."""
         self.by = self.by or by
 
 

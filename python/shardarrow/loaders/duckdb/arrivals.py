@@ -51,6 +51,7 @@ class Arrival:
 
     @contextmanager
     def readable(self) -> Iterator[None]:
+        """While it lasts, `view` can be queried on the connection."""
         self._connection.register(_VIEW, self._batch)
         try:
             yield
@@ -62,8 +63,8 @@ def _first_key(names: Sequence[str], keys: Sequence[str]) -> int:
     places = [names.index(key) for key in keys if key in names]
     if len(places) != len(keys):
         raise LoadError(
-            f"the batches have no column for key {' and '.join(map(repr, keys))}: a mirror needs the attributes as "
-            "columns; load without images='json', or with mode='append'"
+            f"the batches have no column for key {' and '.join(map(repr, keys))}: "
+            "a mirror needs the attributes as columns; load without images='json', or with mode='append'"
         )
     return min(places, default=0)
 
@@ -79,7 +80,8 @@ def merged_kinds(arrivals: Sequence[Arrival], *, whole: bool) -> dict[str, Kind]
             both = wider(merged.get(name, kind), kind)
             if both is None:
                 raise LoadError(
-                    f"attribute {name!r} arrives as {merged[name].sql} and as {kind.sql}, which no column can hold"
+                    f"attribute {name!r} arrives as {merged[name].sql} and as {kind.sql}, "
+                    "which no column can hold"
                 )
             merged[name] = both
     return merged

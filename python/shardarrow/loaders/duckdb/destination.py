@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
@@ -88,15 +88,17 @@ class File:
 
     def __init__(self, path: str) -> None:
         # Fixed now: a later chdir must not move the destination.
-        self.path = os.path.abspath(path)
+        self.path = Path(path).absolute()
         self.label = path
 
     @property
     def is_new(self) -> bool:
-        return not os.path.exists(self.path)
+        """Whether there is no such file."""
+        return not self.path.exists()
 
     @contextmanager
     def connected(self, until: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of its own, closed afterwards."""
         connection = self._connect(until)
         try:
             yield connection
@@ -104,11 +106,12 @@ class File:
             connection.close()
 
     def _connect(self, until: float) -> duckdb.DuckDBPyConnection:
-        duckdb = library()
+        errors = library()
         while True:
             try:
-                return duckdb.connect(self.path)
-            except duckdb.Error as error:
+                connection: duckdb.DuckDBPyConnection = library().connect(self.path)
+                return connection
+            except errors.Error as error:
                 if not _is_held(error):
                     raise LoadError(f"cannot open {self.label}: {first_line(error)}") from error
                 if time.monotonic() >= until:
@@ -145,10 +148,12 @@ class Connection:
 
     @property
     def is_new(self) -> bool:
+        """An open database is never new: what is in it has to be looked at."""
         return False
 
     @contextmanager
-    def connected(self, until: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connected(self, until: float) -> Iterator[duckdb.DuckDBPyConnection]:  # noqa: ARG002
+        """A cursor of the caller's connection, with the caller's schema."""
         cursor = self._ask(self._connection.cursor)
         try:
             # A cursor starts in the database's own schema, not where its parent is.

@@ -70,8 +70,8 @@ class Layout:
             both = wider(self.kinds.get(column, kind), kind)
             if both is None:
                 raise LoadError(
-                    f"column {column!r} of table {self._target.label} is {self.kinds[column].sql} but its values "
-                    f"arrive as {kind.sql}: load into another table=, or give the column that type"
+                    f"column {column!r} of table {self._target.label} is {self.kinds[column].sql} "
+                    f"but its values arrive as {kind.sql}: load into another table=, or give the column that type"
                 )
             if both != self.kinds.get(column, both):
                 changed[column] = both

@@ -85,6 +85,7 @@ class Ledger:
             )
 
     def save(self, entry: Entry) -> None:
+        """Writes the target's checkpoint over the one before."""
         values = [
             FORMAT,
             entry.mode,
@@ -111,12 +112,14 @@ class Ledger:
         return dict(known)
 
     def add_name(self, attribute: str, column: str) -> None:
+        """Remembers an attribute's column for good."""
         self._run(
             f"INSERT INTO {self._at('_shardarrow_columns')} VALUES (?, ?, ?, ?)",
             [*self._mine, attribute, column],
         )
 
     def add_gaps(self, gaps: Iterable[str], at: float) -> None:
+        """Adds gaps, as JSON."""
         for gap in gaps:
             self._run(
                 f"INSERT INTO {self._at('_shardarrow_gaps')} VALUES (?, ?, to_timestamp(?), ?)",
@@ -124,13 +127,16 @@ class Ledger:
             )
 
     def add_quarantined(self, records: Iterable[tuple[str, str | None, bytes, str]], at: float) -> None:
+        """Adds records that could not be decoded, as they came."""
         for shard, sequence, raw, reason in records:
             self._run(
-                f"INSERT INTO {self._at('_shardarrow_quarantine')} VALUES (?, ?, to_timestamp(?), ?, ?, ?, ?)",
+                f"INSERT INTO {self._at('_shardarrow_quarantine')} "
+                "VALUES (?, ?, to_timestamp(?), ?, ?, ?, ?)",
                 [*self._mine, at, shard, sequence, reason, bytes(raw)],
             )
 
     def count(self, table: str) -> int:
+        """How many rows of one of these tables are the target's."""
         counted = f"SELECT count(*) FROM {self._at(table)} WHERE table_schema = ? AND table_name = ?"
         return int(rows(self._connection, counted, self._mine)[0][0])
 
@@ -142,6 +148,7 @@ class Ledger:
 
 
 def place(database: str, table: str) -> str:
+    """SQL of one of these tables."""
     return f'{quoted(database)}."main".{quoted(table)}'
 
 
@@ -167,7 +174,7 @@ def entries(connection: Any, database: str) -> list[Entry]:
     for row in found:
         if row[0] != FORMAT:
             raise LoadError(
-                f"the checkpoint of table {row[2]} has format {row[0]} but this version reads format {FORMAT}: "
+                f"the checkpoint of table {row[2]} has format {row[0]} but this version reads {FORMAT}: "
                 "use the version that wrote it"
             )
     return [Entry(*row[1:]) for row in found]

@@ -45,14 +45,17 @@ class DuckDBLoader:
 
     @property
     def label(self) -> str:
+        """The table and its destination, for sentences."""
         return f"table {Target('', *('main', *self._table)[-2:]).label} in {self._destination.label}"
 
     def resume(self) -> str | None:
+        """The checkpoint saved with the table; see `Loader`."""
         if not self._destination.is_new:
             self._seen = self._patiently(self._existing)
         return self._seen.checkpoint if self._seen else None
 
     def write(self, batches: Sequence[Any], state: State, keys: Sequence[Key]) -> Written:
+        """One transaction with the batches and the state; see `Loader`."""
         return self._patiently(lambda connection: self._transact(connection, batches, state, keys))
 
     def _patiently(self, work: Callable[[Any], Result]) -> Result:
@@ -98,8 +101,8 @@ class DuckDBLoader:
         # An append table is made with its first batch; until then its columns are not known.
         if ledger.names() and not catalog.exists(connection, target):
             raise LoadError(
-                f"_shardarrow_checkpoints has a checkpoint for {self.label} but the table is gone: restore the "
-                "table, or start again after DELETE FROM _shardarrow_checkpoints "
+                f"_shardarrow_checkpoints has a checkpoint for {self.label} but the table is gone: "
+                "restore the table, or start again after DELETE FROM _shardarrow_checkpoints "
                 f"WHERE table_name = {literal(entry.name)}"
             )
 
@@ -175,7 +178,8 @@ def _append(connection: Any, target: Target, layout: Layout, arrivals: Sequence[
         with arrival.readable():
             inserted += changed(
                 connection,
-                f"INSERT INTO {target.sql} ({column_list(columns)}) SELECT {', '.join(values)} FROM {arrival.view}",
+                f"INSERT INTO {target.sql} ({column_list(columns)}) "
+                f"SELECT {', '.join(values)} FROM {arrival.view}",
             )
     return Written(inserted=inserted)
 

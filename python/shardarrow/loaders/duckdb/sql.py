@@ -14,6 +14,7 @@ def quoted(identifier: str) -> str:
 
 
 def column_list(columns: Sequence[str]) -> str:
+    """The columns as SQL, separated by commas."""
     return ", ".join(map(quoted, columns))
 
 

@@ -25,6 +25,7 @@ class Target:
 
     @property
     def sql(self) -> str:
+        """The name as SQL."""
         return ".".join(map(quoted, (self.database, self.schema, self.name)))
 
     @property
@@ -38,6 +39,7 @@ class Target:
         return ".".join(map(quoted, (self.database, self.schema, name)))
 
     def is_called(self, schema: str, name: str) -> bool:
+        """Whether the table of that name is this one."""
         return (fold(schema), fold(name)) == (fold(self.schema), fold(self.name))
 
 
@@ -85,6 +87,7 @@ def exists(connection: Any, target: Target) -> bool:
 
 
 def is_empty(connection: Any, target: Target) -> bool:
+    """Whether the table has no rows."""
     return not rows(connection, f"SELECT 1 FROM {target.sql} LIMIT 1")
 
 

@@ -31,6 +31,7 @@ class Kind:
 
     @property
     def sql(self) -> str:
+        """The type as SQL."""
         if self.name == "LIST":
             return f"{self.members[0][1].sql}[]"
         if self.name == "STRUCT" and self.members:
