@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::position::{Position, ShardId};
+use crate::position::{NotASequenceNumber, Position, ShardId};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -211,5 +211,11 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl From<NotASequenceNumber> for Error {
+    fn from(cause: NotASequenceNumber) -> Self {
+        Self::usage(cause.to_string())
     }
 }

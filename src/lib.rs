@@ -7,11 +7,12 @@
 //!
 //! and a checkpoint marks how far it has been used.
 
-pub mod error;
 pub mod position;
+pub mod error;
 pub mod page;
 pub mod lineage;
 pub mod frontier;
+pub mod budget;
 pub mod aws;
 pub mod source;
 pub mod reader;

@@ -1,1 +1,275 @@
+//! The shard tree: which shards there are, and which may be read now.
+//!
+//! A child waits for all its parents, so that a key's changes keep their order across
+//! rollovers, splits and merges. Edges are never dropped because a listing did not show
+//! a parent: listings are neither atomic nor ordered. A parent counts as gone only when
+//! `CONFIRMATIONS` complete listings in a row did not show it.
 
+use std::collections::BTreeMap;
+
+use crate::page::Shard;
+use crate::position::{SequenceNumber, ShardId};
+
+/// Complete listings in a row that must miss a shard before its absence is believed.
+pub const CONFIRMATIONS: u32 = 3;
+
+#[derive(Clone, Debug, Default)]
+pub struct ShardGraph {
+    nodes: BTreeMap<ShardId, Node>,
+    /// Parents that some shard names and no listing has shown: how many complete ones missed them.
+    unseen: BTreeMap<ShardId, u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    parents: Vec<ShardId>,
+    starting: Option<SequenceNumber>,
+    ending: Option<SequenceNumber>,
+    finished: bool,
+    /// Complete listings in a row that did not show this shard.
+    missed: u32,
+}
+
+impl ShardGraph {
+    /// Takes a shard as a listing shows it. Returns whether it is new.
+    pub fn observe(&mut self, shard: &Shard) -> bool {
+        self.unseen.remove(&shard.id);
+        for parent in &shard.parents {
+            if !self.nodes.contains_key(parent) {
+                self.unseen.entry(parent.clone()).or_default();
+            }
+        }
+        let known = self.nodes.contains_key(&shard.id);
+        let node = self.nodes.entry(shard.id.clone()).or_insert_with(|| Node::new(&shard.parents));
+        node.missed = 0;
+        for parent in &shard.parents {
+            if !node.parents.contains(parent) {
+                node.parents.push(parent.clone());
+            }
+        }
+        node.starting = shard.starting.clone().or(node.starting.take());
+        node.ending = shard.ending.clone().or(node.ending.take());
+        !known
+    }
+
+    /// Takes a shard from a checkpoint; what a listing says of it comes later, or never.
+    pub fn remember(&mut self, id: &ShardId, parents: &[ShardId], finished: bool) {
+        let mut node = Node::new(parents);
+        node.finished = finished;
+        self.nodes.insert(id.clone(), node);
+        self.unseen.remove(id);
+    }
+
+    /// Ends a complete listing that showed exactly the shards of `listed`.
+    pub fn reconcile(&mut self, listed: &[Shard]) {
+        let shown: std::collections::BTreeSet<&ShardId> = listed.iter().map(|shard| &shard.id).collect();
+        for (id, node) in &mut self.nodes {
+            if !shown.contains(id) {
+                node.missed = node.missed.saturating_add(1);
+            }
+        }
+        for missed in self.unseen.values_mut() {
+            *missed = missed.saturating_add(1);
+        }
+    }
+
+    /// Shards that are not finished and whose parents are all finished or gone.
+    pub fn ready(&self) -> impl Iterator<Item = &ShardId> {
+        self.nodes.iter().filter(|(_, node)| !node.finished && self.unblocked(node)).map(|(id, _)| id)
+    }
+
+    pub fn is_ready(&self, id: &ShardId) -> bool {
+        self.nodes.get(id).is_some_and(|node| !node.finished && self.unblocked(node))
+    }
+
+    fn unblocked(&self, node: &Node) -> bool {
+        node.parents.iter().all(|parent| match self.nodes.get(parent) {
+            Some(known) => known.finished,
+            None => self.is_gone(parent),
+        })
+    }
+
+    /// Marks the end of a shard: everything in it has its place in the order of the stream.
+    pub fn finish(&mut self, id: &ShardId) {
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.finished = true;
+        }
+    }
+
+    /// Drops a finished shard that has aged out of the service's own listing.
+    pub fn forget(&mut self, id: &ShardId) {
+        self.nodes.remove(id);
+    }
+
+    pub fn contains(&self, id: &ShardId) -> bool {
+        self.nodes.contains_key(id)
+    }
+
+    pub fn is_finished(&self, id: &ShardId) -> bool {
+        self.nodes.get(id).is_some_and(|node| node.finished)
+    }
+
+    /// Whether some listing showed the shard closed.
+    pub fn is_closed(&self, id: &ShardId) -> bool {
+        self.nodes.get(id).is_some_and(|node| node.ending.is_some())
+    }
+
+    pub fn ending(&self, id: &ShardId) -> Option<&SequenceNumber> {
+        self.nodes.get(id)?.ending.as_ref()
+    }
+
+    pub fn parents(&self, id: &ShardId) -> &[ShardId] {
+        self.nodes.get(id).map_or(&[], |node| &node.parents)
+    }
+
+    pub fn children<'a>(&'a self, id: &'a ShardId) -> impl Iterator<Item = &'a ShardId> {
+        self.nodes.iter().filter(move |(_, node)| node.parents.contains(id)).map(|(child, _)| child)
+    }
+
+    /// Whether enough complete listings in a row did not show this shard.
+    pub fn is_gone(&self, id: &ShardId) -> bool {
+        let missed =
+            self.nodes.get(id).map_or_else(|| self.unseen.get(id).copied(), |node| Some(node.missed));
+        missed.is_some_and(|missed| missed >= CONFIRMATIONS)
+    }
+
+    /// Parents that are named but have not been listed, and are not yet believed to be gone.
+    pub fn unsettled(&self) -> bool {
+        self.unseen.values().any(|missed| *missed < CONFIRMATIONS)
+    }
+
+    /// Listed shards that name a parent which no listing shows any more, with that parent.
+    pub fn orphans(&self) -> impl Iterator<Item = (&ShardId, &ShardId)> {
+        self.nodes.iter().flat_map(move |(id, node)| {
+            let gone = |parent: &&ShardId| !self.nodes.contains_key(*parent) && self.is_gone(parent);
+            node.parents.iter().filter(gone).map(move |parent| (id, parent))
+        })
+    }
+
+    /// Shards whose listed range of sequence numbers can hold this one.
+    pub fn holding<'a>(&'a self, number: &'a SequenceNumber) -> impl Iterator<Item = &'a ShardId> {
+        self.nodes.iter().filter(move |(_, node)| node.can_hold(number)).map(|(id, _)| id)
+    }
+
+    pub fn ancestors(&self, id: &ShardId) -> Vec<ShardId> {
+        self.walk(id, |at| self.parents(at).iter().filter(|parent| self.contains(parent)).cloned().collect())
+    }
+
+    pub fn descendants(&self, id: &ShardId) -> Vec<ShardId> {
+        self.walk(id, |at| self.children(at).cloned().collect())
+    }
+
+    fn walk(&self, from: &ShardId, next: impl Fn(&ShardId) -> Vec<ShardId>) -> Vec<ShardId> {
+        let mut found: Vec<ShardId> = Vec::new();
+        let mut open = vec![from.clone()];
+        while let Some(at) = open.pop() {
+            for id in next(&at) {
+                if id != *from && !found.contains(&id) {
+                    found.push(id.clone());
+                    open.push(id);
+                }
+            }
+        }
+        found
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = &ShardId> {
+        self.nodes.keys()
+    }
+
+    pub fn unfinished(&self) -> impl Iterator<Item = &ShardId> {
+        self.nodes.iter().filter(|(_, node)| !node.finished).map(|(id, _)| id)
+    }
+}
+
+impl Node {
+    fn new(parents: &[ShardId]) -> Self {
+        Self { parents: parents.to_vec(), starting: None, ending: None, finished: false, missed: 0 }
+    }
+
+    fn can_hold(&self, number: &SequenceNumber) -> bool {
+        let starts_before = self.starting.as_ref().is_none_or(|starting| starting <= number);
+        let ends_behind = self.ending.as_ref().is_none_or(|ending| ending >= number);
+        starts_before && ends_behind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: &str, parents: &[&str]) -> Shard {
+        Shard {
+            id: id.into(),
+            parents: parents.iter().map(|parent| (*parent).into()).collect(),
+            starting: None,
+            ending: None,
+        }
+    }
+
+    fn ready(graph: &ShardGraph) -> Vec<&str> {
+        graph.ready().map(ShardId::as_str).collect()
+    }
+
+    #[test]
+    fn a_child_waits_for_its_parent_in_whatever_order_they_are_listed() {
+        let mut graph = ShardGraph::default();
+        graph.observe(&shard("b", &["a"]));
+        assert!(ready(&graph).is_empty());
+        graph.observe(&shard("a", &[]));
+        assert_eq!(ready(&graph), ["a"]);
+        graph.finish(&"a".into());
+        assert_eq!(ready(&graph), ["b"]);
+    }
+
+    #[test]
+    fn a_merged_child_waits_for_both_parents() {
+        let mut graph = ShardGraph::default();
+        for (id, parents) in [("a", vec![]), ("b", vec![]), ("c", vec!["a", "b"])] {
+            graph.observe(&shard(id, &parents));
+        }
+        graph.finish(&"a".into());
+        assert_eq!(ready(&graph), ["b"]);
+        graph.finish(&"b".into());
+        assert_eq!(ready(&graph), ["c"]);
+    }
+
+    #[test]
+    fn an_unlisted_parent_holds_its_child_until_its_absence_is_confirmed() {
+        let mut graph = ShardGraph::default();
+        let listed = [shard("b", &["a"])];
+        graph.observe(&listed[0]);
+        for _ in 1..CONFIRMATIONS {
+            graph.reconcile(&listed);
+            assert!(graph.unsettled() && ready(&graph).is_empty());
+        }
+        graph.reconcile(&listed);
+        assert!(!graph.unsettled());
+        assert_eq!(ready(&graph), ["b"]);
+        assert_eq!(graph.orphans().count(), 1);
+    }
+
+    #[test]
+    fn a_parent_that_turns_up_late_is_read_first() {
+        let mut graph = ShardGraph::default();
+        graph.observe(&shard("b", &["a"]));
+        graph.reconcile(&[shard("b", &["a"])]);
+        graph.observe(&shard("a", &[]));
+        graph.reconcile(&[shard("a", &[]), shard("b", &["a"])]);
+        assert_eq!(ready(&graph), ["a"]);
+    }
+
+    #[test]
+    fn the_shards_that_can_hold_a_number_are_found_by_value() {
+        let mut graph = ShardGraph::default();
+        let number = |text: &str| SequenceNumber::parse(text).unwrap();
+        graph.observe(&Shard {
+            starting: Some(number("90")),
+            ending: Some(number("105")),
+            ..shard("a", &[])
+        });
+        graph.observe(&Shard { starting: Some(number("106")), ..shard("b", &["a"]) });
+        assert_eq!(graph.holding(&number("100")).map(ShardId::as_str).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(graph.holding(&number("1000")).map(ShardId::as_str).collect::<Vec<_>>(), ["b"]);
+    }
+}

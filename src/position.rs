@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-
 /// The service's name of a shard; opaque.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -55,16 +53,13 @@ impl SequenceNumber {
     pub const MAX_DIGITS: usize = 129;
 
     /// # Errors
-    /// `Usage` when the text is not 1 to 129 decimal digits.
-    pub fn parse(text: &str) -> Result<Self> {
+    /// `NotASequenceNumber` (a `Usage` error to the user) when the text is not 1 to 129 decimal digits.
+    pub fn parse(text: &str) -> Result<Self, NotASequenceNumber> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if digits && text.len() <= Self::MAX_DIGITS {
             Ok(Self(text.into()))
         } else {
-            Err(Error::usage(format!(
-                "{text:?} is not a sequence number: it must be 1 to {} decimal digits",
-                Self::MAX_DIGITS
-            )))
+            Err(NotASequenceNumber(text.to_owned()))
         }
     }
 
@@ -77,10 +72,23 @@ impl SequenceNumber {
     }
 }
 
-impl TryFrom<String> for SequenceNumber {
-    type Error = Error;
+/// The text that was to be a sequence number. Errors carry positions, so this stage comes before theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotASequenceNumber(String);
 
-    fn try_from(text: String) -> Result<Self> {
+impl fmt::Display for NotASequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (text, digits) = (&self.0, SequenceNumber::MAX_DIGITS);
+        write!(f, "{text:?} is not a sequence number: it must be 1 to {digits} decimal digits")
+    }
+}
+
+impl std::error::Error for NotASequenceNumber {}
+
+impl TryFrom<String> for SequenceNumber {
+    type Error = NotASequenceNumber;
+
+    fn try_from(text: String) -> Result<Self, NotASequenceNumber> {
         Self::parse(&text)
     }
 }

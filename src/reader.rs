@@ -1,1 +1,424 @@
+//! One shard's life: when to ask, where to go on, what an error means.
 
+use std::time::Duration;
+
+use crate::budget::{Backoff, Jitter, Pace};
+use crate::error::{Error, ErrorKind};
+use crate::page::{Cursor, Millis, OpenAt};
+use crate::position::{Position, SequenceNumber, ShardId};
+
+/// Time since the run began.
+pub type Now = Duration;
+
+/// Empty pages in a row that show an open shard to hold nothing: several may come before a record.
+pub const QUIET_CALLS: u32 = 10;
+
+/// The service keeps records this long (Developer Guide, "Change data capture for DynamoDB Streams").
+pub const RETENTION: Millis = 24 * 60 * 60 * 1000;
+
+const FIRST_POLL: Duration = Duration::from_millis(50);
+const CLOSED_POLL: Duration = Duration::from_millis(20);
+const BAD_PAGES: u32 = 5;
+const DENIALS: u32 = 4;
+
+#[derive(Debug)]
+pub struct Reader {
+    pub id: ShardId,
+    /// Behind the last record that has its place in the order.
+    pub position: Position,
+    pub created_before: Option<Millis>,
+    /// Records up to here are left out while the shard is read again from its beginning.
+    pub skip_through: Option<SequenceNumber>,
+    /// Nothing the shard held at this moment is missing.
+    pub verified: Option<Millis>,
+    pub phase: Phase,
+    /// Not before this moment.
+    pub due: Now,
+    /// A record was created far enough behind the moment at which a bounded run ends.
+    pub newest: Option<Millis>,
+    pub counts: Counts,
+    quiet: Quiet,
+    backoff: Backoff,
+    pace: Pace,
+    bad_pages: u32,
+    denials: u32,
+    failing: Option<(Now, Error)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Needs a cursor.
+    Closed,
+    Opening,
+    Open(Cursor),
+    Fetching(Cursor),
+    /// The service gave no next cursor; the shard's end is not yet confirmed by a listing.
+    Ending,
+    /// The service does not know the shard, or its position; the listing will tell.
+    Doubtful(Doubt),
+    Finished,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    NotFound,
+    Trimmed,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    pub records: u64,
+    pub bytes: u64,
+    pub pages: u64,
+    pub throttles: u64,
+    pub retries: u64,
+    pub expired: u64,
+}
+
+/// Empty pages in a row.
+#[derive(Clone, Debug, Default)]
+struct Quiet {
+    calls: u32,
+    since: Option<Now>,
+    /// Calls since `verified` last moved, and the service's time at the first of them.
+    proof: u32,
+    proof_since: Option<Millis>,
+}
+
+/// What the shard asks of the driver now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Want {
+    Open(OpenAt),
+    Fetch(Cursor),
+}
+
+/// What a failed call means beyond trying again.
+#[derive(Debug)]
+pub enum Reaction {
+    Retry,
+    /// Look at a fresh listing before anything else.
+    Doubt,
+    Fail(Error),
+}
+
+impl Reader {
+    pub fn new(id: ShardId, position: Position, verified: Option<Millis>) -> Self {
+        Self {
+            id,
+            position,
+            created_before: None,
+            skip_through: None,
+            verified,
+            phase: Phase::Closed,
+            due: Duration::ZERO,
+            newest: None,
+            counts: Counts::default(),
+            quiet: Quiet::default(),
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
+            pace: Pace::default(),
+            bad_pages: 0,
+            denials: 0,
+            failing: None,
+        }
+    }
+
+    /// What to ask for, once `due` has come.
+    pub fn want(&self) -> Option<Want> {
+        match &self.phase {
+            Phase::Closed => Some(Want::Open(self.open_at())),
+            Phase::Open(cursor) => Some(Want::Fetch(cursor.clone())),
+            _ => None,
+        }
+    }
+
+    fn open_at(&self) -> OpenAt {
+        match &self.position {
+            _ if self.skip_through.is_some() => OpenAt::Beginning,
+            Position::Beginning => OpenAt::Beginning,
+            Position::At(number) => OpenAt::At(number.clone()),
+            Position::After(number) => OpenAt::After(number.clone()),
+        }
+    }
+
+    /// Whether records between what is verified and the oldest the service keeps may be lost.
+    pub fn may_have_lost(&self, server_now: Millis) -> bool {
+        self.verified.is_some_and(|verified| server_now - verified > RETENTION)
+    }
+
+    pub fn opened(&mut self, cursor: Cursor) {
+        self.recover();
+        self.phase = Phase::Open(cursor);
+    }
+
+    /// A page with records came: ask for the next one at once.
+    pub fn progressed(&mut self, next: Option<Cursor>, now: Now) {
+        self.recover();
+        self.bad_pages = 0;
+        self.pace.succeed();
+        self.quiet = Quiet::default();
+        self.due = now + self.pace.interval();
+        self.phase = next.map_or(Phase::Ending, Phase::Open);
+    }
+
+    /// An empty page came. Returns the moment up to which the shard is now verified, if that moved.
+    pub fn found_nothing(
+        &mut self,
+        next: Option<Cursor>,
+        server_time: Option<Millis>,
+        idle: &Idle,
+        now: Now,
+    ) -> Option<Millis> {
+        self.recover();
+        self.bad_pages = 0;
+        self.pace.succeed();
+        let verified = self.quiet.count(server_time, now);
+        self.due = now + self.pace.interval().max(idle.pause(self.quiet.calls));
+        self.phase = next.map_or(Phase::Ending, Phase::Open);
+        if verified > self.verified {
+            self.verified = verified;
+            return verified;
+        }
+        None
+    }
+
+    /// Whether only empty pages have come for `settle`, by at least `QUIET_CALLS` calls.
+    pub fn is_quiet(&self, settle: Duration, now: Now) -> bool {
+        let since = self.quiet.since.is_some_and(|since| now.saturating_sub(since) >= settle);
+        since && self.quiet.calls >= QUIET_CALLS
+    }
+
+    /// Whether the last pages were all empty, as far as anybody can tell on an open shard.
+    pub fn is_caught_up(&self) -> bool {
+        self.quiet.calls >= QUIET_CALLS / 2 || self.phase == Phase::Finished
+    }
+
+    /// Reads again from the position: the cursor is of no use any more.
+    pub fn reopen(&mut self, due: Now) {
+        self.phase = Phase::Closed;
+        self.due = due;
+    }
+
+    pub fn failed(&mut self, error: Error, limits: &Limits, jitter: &mut Jitter, now: Now) -> Reaction {
+        let error = error.with_shard(&self.id);
+        match error.kind() {
+            ErrorKind::IteratorExpired => return self.expired(now),
+            ErrorKind::NotFound => return self.doubt(Doubt::NotFound),
+            ErrorKind::Trimmed => return self.doubt(Doubt::Trimmed),
+            ErrorKind::BadPage => self.bad_pages += 1,
+            ErrorKind::AccessDenied => self.denials += 1,
+            ErrorKind::Throttled => {
+                self.counts.throttles += 1;
+                self.pace.throttle();
+            }
+            _ => {}
+        }
+        let persists = self.bad_pages > BAD_PAGES || self.denials >= DENIALS;
+        let worth_retrying = error.retryable() || error.kind() == ErrorKind::AccessDenied;
+        if persists || !worth_retrying {
+            return Reaction::Fail(error);
+        }
+        self.retry(error, limits, jitter, now)
+    }
+
+    fn retry(&mut self, error: Error, limits: &Limits, jitter: &mut Jitter, now: Now) -> Reaction {
+        self.counts.retries += 1;
+        let (since, _) = self.failing.get_or_insert((now, error.clone()));
+        if now.saturating_sub(*since) > limits.stall_timeout {
+            return Reaction::Fail(stalled(&self.id, limits.stall_timeout, error));
+        }
+        self.due = now + self.backoff.fail(jitter.draw()).max(self.pace.interval());
+        // A page that could not be used may have been used in part, so the cursor is not asked again.
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Fetching(cursor) if error.kind() != ErrorKind::BadPage => Phase::Open(cursor),
+            _ => Phase::Closed,
+        };
+        Reaction::Retry
+    }
+
+    fn expired(&mut self, now: Now) -> Reaction {
+        self.counts.expired += 1;
+        self.reopen(now);
+        Reaction::Retry
+    }
+
+    fn doubt(&mut self, doubt: Doubt) -> Reaction {
+        self.phase = Phase::Doubtful(doubt);
+        Reaction::Doubt
+    }
+
+    fn recover(&mut self) {
+        self.backoff.succeed();
+        self.denials = 0;
+        self.failing = None;
+    }
+
+    pub fn last_failure(&self) -> Option<&Error> {
+        self.failing.as_ref().map(|(_, error)| error)
+    }
+}
+
+impl Quiet {
+    fn count(&mut self, server_time: Option<Millis>, now: Now) -> Option<Millis> {
+        self.calls = self.calls.saturating_add(1);
+        self.since.get_or_insert(now);
+        if self.proof_since.is_none() {
+            self.proof_since = server_time;
+        }
+        self.proof += 1;
+        if self.proof < QUIET_CALLS {
+            return None;
+        }
+        let verified = self.proof_since;
+        (self.proof, self.proof_since) = (0, None);
+        verified
+    }
+}
+
+/// How long to wait after an empty page.
+#[derive(Clone, Copy, Debug)]
+pub struct Idle {
+    /// The most a shard that stays empty waits.
+    pub poll_interval: Duration,
+    /// A closed shard will not get new records: its end is near.
+    pub closed: bool,
+}
+
+impl Idle {
+    /// Several empty pages may come before a record, so the pause grows from short to the interval.
+    pub fn pause(&self, empty_pages: u32) -> Duration {
+        if self.closed {
+            return CLOSED_POLL.min(self.poll_interval);
+        }
+        let growth = 1.4_f64.powi(empty_pages.saturating_sub(1).min(40) as i32);
+        FIRST_POLL.mul_f64(growth).min(self.poll_interval)
+    }
+}
+
+/// What bounds retrying.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub stall_timeout: Duration,
+}
+
+pub fn stalled(id: &ShardId, timeout: Duration, cause: Error) -> Error {
+    Error::new(
+        ErrorKind::Stalled,
+        format!(
+            "shard {id} made no successful call for {:.0} s (stall_timeout); the last error was: {cause}",
+            timeout.as_secs_f64()
+        ),
+    )
+    .with_shard(id)
+    .with_cause(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const IDLE: Idle = Idle { poll_interval: SECOND, closed: false };
+    const LIMITS: Limits = Limits { stall_timeout: Duration::from_secs(60) };
+
+    fn reader() -> Reader {
+        let mut reader = Reader::new("s".into(), Position::Beginning, None);
+        reader.phase = Phase::Fetching(cursor());
+        reader
+    }
+
+    fn cursor() -> Cursor {
+        Cursor("c".into())
+    }
+
+    fn fail(reader: &mut Reader, kind: ErrorKind, now: Now) -> Reaction {
+        reader.failed(Error::new(kind, "no"), &LIMITS, &mut Jitter::new(1), now)
+    }
+
+    #[test]
+    fn records_are_followed_by_another_request_at_once() {
+        let mut reader = reader();
+        reader.progressed(Some(cursor()), SECOND);
+        assert_eq!((reader.due, reader.want()), (SECOND, Some(Want::Fetch(cursor()))));
+    }
+
+    #[test]
+    fn a_shard_that_stays_empty_is_asked_no_more_often_than_its_poll_interval() {
+        let mut reader = reader();
+        let mut now = Duration::ZERO;
+        let mut pauses = Vec::new();
+        for _ in 0..30 {
+            reader.found_nothing(Some(cursor()), Some(0), &IDLE, now);
+            pauses.push(reader.due - now);
+            now = reader.due;
+        }
+        assert!(pauses[0] < SECOND / 10 && pauses.is_sorted());
+        assert!(pauses[15..].iter().all(|pause| *pause == SECOND));
+    }
+
+    #[test]
+    fn ten_empty_pages_verify_the_moment_of_the_first() {
+        let mut reader = reader();
+        let found =
+            (0..10).map(|call| reader.found_nothing(Some(cursor()), Some(1000 + call), &IDLE, SECOND));
+        let found: Vec<_> = found.collect();
+        assert!(found[..9].iter().all(Option::is_none));
+        assert_eq!(found[9], Some(1000));
+    }
+
+    #[test]
+    fn an_expired_cursor_is_renewed_behind_the_last_record() {
+        let mut reader = reader();
+        let number = SequenceNumber::parse("7").unwrap();
+        reader.position = Position::After(number.clone());
+        assert!(matches!(fail(&mut reader, ErrorKind::IteratorExpired, SECOND), Reaction::Retry));
+        assert_eq!(reader.want(), Some(Want::Open(OpenAt::After(number))));
+    }
+
+    #[test]
+    fn an_expired_cursor_without_any_record_goes_back_to_the_beginning() {
+        let mut reader = reader();
+        fail(&mut reader, ErrorKind::IteratorExpired, SECOND);
+        assert_eq!(reader.want(), Some(Want::Open(OpenAt::Beginning)));
+    }
+
+    #[test]
+    fn a_failing_service_is_asked_again_with_the_same_cursor_until_the_stall_timeout() {
+        let mut reader = reader();
+        assert!(matches!(fail(&mut reader, ErrorKind::Service, SECOND), Reaction::Retry));
+        assert_eq!(reader.want(), Some(Want::Fetch(cursor())));
+        reader.phase = Phase::Fetching(cursor());
+        match fail(&mut reader, ErrorKind::Service, SECOND * 62) {
+            Reaction::Fail(error) => assert_eq!(error.kind(), ErrorKind::Stalled),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bad_page_is_read_again_from_the_position_and_fails_in_the_end() {
+        let mut reader = reader();
+        for _ in 0..BAD_PAGES {
+            assert!(matches!(fail(&mut reader, ErrorKind::BadPage, SECOND), Reaction::Retry));
+            assert_eq!(reader.phase, Phase::Closed);
+        }
+        assert!(matches!(fail(&mut reader, ErrorKind::BadPage, SECOND), Reaction::Fail(_)));
+    }
+
+    #[test]
+    fn denied_access_has_a_short_grace_and_a_malformed_request_none() {
+        let mut reader = reader();
+        for _ in 1..DENIALS {
+            assert!(matches!(fail(&mut reader, ErrorKind::AccessDenied, SECOND), Reaction::Retry));
+        }
+        assert!(matches!(fail(&mut reader, ErrorKind::AccessDenied, SECOND), Reaction::Fail(_)));
+        assert!(matches!(fail(&mut reader, ErrorKind::InvalidRequest, SECOND), Reaction::Fail(_)));
+    }
+
+    #[test]
+    fn trimmed_and_missing_are_never_the_end_of_a_shard() {
+        for (kind, doubt) in [(ErrorKind::NotFound, Doubt::NotFound), (ErrorKind::Trimmed, Doubt::Trimmed)] {
+            let mut reader = reader();
+            assert!(matches!(fail(&mut reader, kind, SECOND), Reaction::Doubt));
+            assert_eq!(reader.phase, Phase::Doubtful(doubt));
+        }
+    }
+}

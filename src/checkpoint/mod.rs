@@ -1,5 +1,10 @@
 //! What a stream remembers between runs, and where that is kept.
 
+mod forward;
+pub mod lock;
+pub mod memory;
+pub mod sqlite;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +14,10 @@ use crate::decode::{Quarantined, SchemaState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Millis;
 use crate::position::{Position, ShardId};
+
+mod ledger;
+
+pub use ledger::{Delta, Ledger};
 
 pub const FORMAT: u32 = 1;
 

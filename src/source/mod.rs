@@ -1,5 +1,9 @@
 //! Where records come from. The only code that calls AWS data-plane operations is below here.
 
+pub mod budget;
+pub mod envelope;
+pub mod streams;
+
 use std::future::Future;
 use std::pin::Pin;
 

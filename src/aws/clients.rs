@@ -1,0 +1,161 @@
+//! The SDK's clients, made from a `Connection` and the standard chain.
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+
+use super::capture::CapturingClient;
+use super::identity::RenewableIdentity;
+use super::{Connection, seconds};
+use crate::error::{Error, Result};
+
+/// One connection pool and one set of credentials for the services a source talks to.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Makes one attempt per call: whether to try again is decided by the reader.
+    pub streams: aws_sdk_dynamodbstreams::Client,
+    /// Tries again by itself, as the SDK does by default.
+    pub tables: aws_sdk_dynamodb::Client,
+    pub region: String,
+    identity: RenewableIdentity,
+}
+
+impl Clients {
+    /// Reads the chain's settings; no service is contacted, but credentials may be looked for.
+    ///
+    /// `home` is the region of the ARN that is asked for, if it is an ARN.
+    ///
+    /// # Errors
+    /// `Usage` when no region is known, or an option cannot work.
+    pub async fn connect(connection: &Connection, home: Option<&str>) -> Result<Self> {
+        connection.check()?;
+        let region = connection.region_for(home)?;
+        let identity = RenewableIdentity::new();
+        let config = load(connection, region, identity.clone()).await;
+        let region = config.region().map(|region| region.as_ref().to_owned()).ok_or_else(no_region)?;
+        let config = with_credentials(config, connection).await;
+        Ok(Self {
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&config)),
+            tables: aws_sdk_dynamodb::Client::new(&config),
+            region,
+            identity,
+        })
+    }
+
+    /// Forgets the credentials: the next call asks for them again.
+    pub fn renew_identity(&self) {
+        self.identity.renew();
+    }
+}
+
+fn no_region() -> Error {
+    Error::usage("region is not known; give region, or set AWS_REGION, or a region in the AWS profile")
+}
+
+fn http_client() -> SharedHttpClient {
+    let tls = Provider::Rustls(CryptoMode::Ring);
+    SharedHttpClient::new(CapturingClient::new(HttpBuilder::new().tls_provider(tls).build_https()))
+}
+
+fn timeouts(connection: &Connection) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(seconds(connection.connect_timeout))
+        .read_timeout(seconds(connection.read_timeout))
+        .operation_attempt_timeout(seconds(connection.attempt_timeout))
+        .operation_timeout(seconds(connection.operation_timeout))
+        .build()
+}
+
+async fn load(connection: &Connection, region: Option<String>, identity: RenewableIdentity) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client())
+        .identity_cache(identity)
+        .timeout_config(timeouts(connection));
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
+    }
+    if let Some(profile) = &connection.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(url) = &connection.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    loader.load().await
+}
+
+/// Keys that are given come first, then a profile that is named, then the chain; a role on top.
+async fn with_credentials(config: SdkConfig, connection: &Connection) -> SdkConfig {
+    let mut builder = config.clone().into_builder();
+    if let (Some(id), Some(secret)) = (&connection.access_key_id, &connection.secret_access_key) {
+        let keys = Credentials::new(id, secret, connection.session_token.clone(), None, "options");
+        builder.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
+    } else if let Some(profile) = &connection.profile {
+        builder.set_credentials_provider(Some(profile_provider(&config, profile)));
+    }
+    let config = builder.build();
+    let Some(role) = &connection.role_arn else { return config };
+    let provider = role_provider(&config, role, connection).await;
+    config.into_builder().credentials_provider(provider).build()
+}
+
+/// The SDK's own chain would prefer keys in the environment to a profile that was named.
+fn profile_provider(config: &SdkConfig, profile: &str) -> SharedCredentialsProvider {
+    let mut settings = ProviderConfig::without_region().with_region(config.region().cloned());
+    if let Some(http) = config.http_client() {
+        settings = settings.with_http_client(http);
+    }
+    let provider = ProfileFileCredentialsProvider::builder().configure(&settings).profile_name(profile);
+    SharedCredentialsProvider::new(provider.build())
+}
+
+async fn role_provider(config: &SdkConfig, role: &str, connection: &Connection) -> SharedCredentialsProvider {
+    let mut builder = config.clone().into_builder();
+    if let Some(endpoint) = &connection.endpoint_url {
+        builder.set_endpoint_url(sts_endpoint(endpoint, std::env::var("AWS_ENDPOINT_URL_STS").ok()));
+    }
+    let mut role = AssumeRoleProvider::builder(role).session_name("shardarrow").configure(&builder.build());
+    if let Some(id) = &connection.external_id {
+        role = role.external_id(id);
+    }
+    SharedCredentialsProvider::new(role.build().await)
+}
+
+/// An emulator serves every service at one address; an endpoint of AWS, such as one inside a
+/// VPC, serves only its own.
+fn sts_endpoint(endpoint_url: &str, for_sts: Option<String>) -> Option<String> {
+    let host = endpoint_url.split("://").nth(1)?.split(['/', ':']).next()?;
+    let of_aws =
+        host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn") || host.ends_with(".api.aws");
+    for_sts.filter(|url| !url.is_empty()).or_else(|| (!of_aws).then(|| endpoint_url.to_owned()))
+}
+
+fn streams_config(config: &SdkConfig) -> aws_sdk_dynamodbstreams::Config {
+    aws_sdk_dynamodbstreams::config::Builder::from(config)
+        .retry_config(RetryConfig::disabled())
+        // It would watch the stub that stands for a captured body; capture has its own timeout.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sts_follows_an_emulator_but_not_an_endpoint_of_another_service() {
+        let local = "http://127.0.0.1:4566";
+        assert_eq!(sts_endpoint(local, None).as_deref(), Some(local));
+        assert_eq!(sts_endpoint(local, Some("http://sts".into())).as_deref(), Some("http://sts"));
+        assert_eq!(sts_endpoint("https://vpce-1.dynamodb.eu-west-1.vpce.amazonaws.com", None), None);
+        assert_eq!(sts_endpoint("https://streams-dynamodb.eu-west-1.api.aws/", None), None);
+    }
+}

@@ -1,0 +1,47 @@
+//! `follow=False`: the run ends when every shard has passed the moment at which it began.
+
+use super::*;
+use crate::reader::QUIET_CALLS;
+
+/// A record created this long after the start shows that its shard has passed the start:
+/// creation times are rounded down to the second.
+const PASSED: Millis = 2000;
+
+impl Run {
+    pub(super) fn end_when_passed(&mut self, now: Now) -> Result<()> {
+        if self.options.follow || self.stage != Stage::Running || !self.has_passed(now) {
+            return Ok(());
+        }
+        self.flush()?;
+        self.stage = Stage::Over;
+        self.actions.push(Action::End);
+        Ok(())
+    }
+
+    /// A finished shard has passed when its children have, so only the unfinished ones and
+    /// those whose children are still unknown are looked at.
+    fn has_passed(&self, now: Now) -> bool {
+        let unread = self.graph.unfinished().any(|id| !self.shard_has_passed(id, now));
+        let expecting =
+            || self.readers.keys().any(|id| self.graph.is_finished(id) && self.discovery.is_expecting(id));
+        !unread && !expecting() && !self.graph.unsettled()
+    }
+
+    /// The end of an open shard cannot be seen: a newer record, or silence for long enough.
+    fn shard_has_passed(&self, id: &ShardId, now: Now) -> bool {
+        let Some(reader) = self.readers.get(id) else { return false };
+        if self.graph.is_closed(id) {
+            return false;
+        }
+        let newer = self.opened_at.is_some_and(|opened| reader.newest >= Some(opened + PASSED));
+        newer || reader.is_quiet(self.options.settle, now)
+    }
+
+    /// A bounded run asks often enough to have its evidence when `settle` is over.
+    pub(super) fn poll_interval(&self) -> Duration {
+        if self.options.follow {
+            return self.options.poll_interval;
+        }
+        self.options.poll_interval.min(self.options.settle / (QUIET_CALLS + 2)).max(Duration::from_millis(1))
+    }
+}

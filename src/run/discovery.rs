@@ -1,0 +1,388 @@
+//! Listings: finding children, believing ends, noticing what is missing.
+
+use super::*;
+use crate::budget::Backoff;
+
+/// Pause between listings while something in them is not settled.
+const UNSETTLED: Duration = Duration::from_millis(200);
+
+/// A finished shard is remembered until it has been gone from the listing for this long.
+const AGED_OUT: Millis = 2 * RETENTION;
+
+/// With this many shards waiting for their children, one full listing is cheaper.
+const MANY: usize = 10;
+
+/// Children of a parent that ended are asked for this often before "none" is an answer.
+const CHILDLESS: u32 = 6;
+
+/// The longest pause between two questions for the children of one ended shard.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Discovery {
+    /// Shards whose `latest` cursor is not known yet.
+    pub(super) capture: BTreeSet<ShardId>,
+    /// Ended shards whose children are not known yet.
+    children: BTreeMap<ShardId, Pursuit>,
+    /// Vanished parents that are history or have been reported.
+    pub(super) explained: BTreeSet<ShardId>,
+    pub(super) status: Option<StreamStatus>,
+    asked: Option<Scope>,
+    asked_at: Now,
+    full_due: Now,
+    backoff: Backoff,
+    failing: Option<Now>,
+    describing: bool,
+}
+
+#[derive(Debug)]
+struct Pursuit {
+    due: Now,
+    tries: u32,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self {
+            capture: BTreeSet::new(),
+            children: BTreeMap::new(),
+            explained: BTreeSet::new(),
+            status: None,
+            asked: None,
+            asked_at: Duration::ZERO,
+            full_due: Duration::ZERO,
+            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+            failing: None,
+            describing: false,
+        }
+    }
+}
+
+impl Discovery {
+    pub(super) fn due(&self) -> Option<Now> {
+        if self.asked.is_some() || self.describing {
+            return None;
+        }
+        self.children.values().map(|pursuit| pursuit.due).chain([self.full_due]).min()
+    }
+
+    fn next(&self, now: Now) -> Option<Scope> {
+        if self.full_due <= now || self.children.len() > MANY {
+            return (self.full_due <= now || self.children.values().any(|pursuit| pursuit.due <= now))
+                .then_some(Scope::Full);
+        }
+        let due = self.children.iter().find(|(_, pursuit)| pursuit.due <= now);
+        due.map(|(id, _)| Scope::ChildrenOf(id.clone()))
+    }
+
+    /// Lists everything no later than `due`.
+    pub(super) fn list_by(&mut self, due: Now) {
+        self.full_due = self.full_due.min(due);
+    }
+
+    pub(super) fn pursue_children(&mut self, id: &ShardId, now: Now) {
+        self.children.entry(id.clone()).or_insert(Pursuit { due: now, tries: 0 });
+    }
+
+    /// Whether an ended shard may still have children that no listing has shown.
+    pub(super) fn is_expecting(&self, id: &ShardId) -> bool {
+        let open = !matches!(self.status, Some(StreamStatus::Disabled));
+        open && self.children.get(id).is_some_and(|pursuit| pursuit.tries < CHILDLESS)
+    }
+
+    pub(super) fn restart(&mut self, now: Now) {
+        *self = Self { full_due: now, ..Self::default() };
+    }
+}
+
+impl Run {
+    pub(super) fn list_when_due(&mut self, now: Now) {
+        if self.discovery.asked.is_some() || self.discovery.describing {
+            return;
+        }
+        let Some(scope) = self.discovery.next(now) else { return };
+        self.discovery.asked = Some(scope.clone());
+        self.discovery.asked_at = now;
+        self.actions.push(Action::List { stream: self.stream_arn.clone(), scope });
+    }
+
+    pub(super) fn listed(&mut self, scope: Scope, result: Result<Listing>, now: Now) -> Result<()> {
+        if self.discovery.asked.as_ref() != Some(&scope) {
+            return Ok(());
+        }
+        self.discovery.asked = None;
+        match result {
+            Ok(listing) => {
+                self.discovery.backoff.succeed();
+                self.discovery.failing = None;
+                self.saw_server_time(listing.server_time, now);
+                self.observe(&scope, &listing, now)
+            }
+            Err(error) => self.listing_failed(error, now),
+        }
+    }
+
+    fn listing_failed(&mut self, error: Error, now: Now) -> Result<()> {
+        if error.kind() == ErrorKind::NotFound {
+            return self.doubt_stream();
+        }
+        let since = *self.discovery.failing.get_or_insert(now);
+        let denied = error.kind() == ErrorKind::AccessDenied && self.discovery.backoff.failures() < 3;
+        if !(error.retryable() || denied) {
+            return Err(error);
+        }
+        if now.saturating_sub(since) > self.options.stall_timeout {
+            return Err(Error::new(
+                ErrorKind::Stalled,
+                format!(
+                    "the shards of {} could not be listed for too long (stall_timeout): {error}",
+                    self.stream_arn
+                ),
+            )
+            .with_cause(error));
+        }
+        let pause = now + self.discovery.backoff.fail(self.jitter.draw());
+        self.discovery.full_due = pause;
+        self.discovery.children.values_mut().for_each(|pursuit| pursuit.due = pursuit.due.max(pause));
+        Ok(())
+    }
+
+    fn observe(&mut self, scope: &Scope, listing: &Listing, now: Now) -> Result<()> {
+        for shard in &listing.shards {
+            self.graph.observe(shard);
+        }
+        if *scope == Scope::Full {
+            self.observed_all(listing, now);
+        }
+        if self.stage == Stage::Listing {
+            return self.begin_when_known(scope, listing, now);
+        }
+        self.settle_discoveries(now)?;
+        self.settle_ends(scope, listing, now)?;
+        self.settle_doubts(scope, listing, now)?;
+        self.pursue(scope, now);
+        self.leave_disabled_stream(scope, listing)
+    }
+
+    fn observed_all(&mut self, listing: &Listing, now: Now) {
+        self.discovery.status = Some(listing.status);
+        let pause = if listing.complete {
+            self.graph.reconcile(&listing.shards);
+            self.options.discovery_interval
+        } else {
+            UNSETTLED
+        };
+        let pause = if self.is_unsettled() { UNSETTLED.min(pause) } else { pause };
+        self.discovery.full_due = now + pause;
+    }
+
+    fn is_unsettled(&self) -> bool {
+        let in_doubt = |reader: &Reader| matches!(reader.phase, Phase::Doubtful(_) | Phase::Ending);
+        self.graph.unsettled() || self.readers.values().any(in_doubt)
+    }
+
+    /// A stream that is being enabled may not list its shards yet.
+    fn begin_when_known(&mut self, scope: &Scope, listing: &Listing, now: Now) -> Result<()> {
+        let enabling = listing.shards.is_empty() && listing.status == StreamStatus::Enabling;
+        if *scope != Scope::Full || !listing.complete || enabling {
+            self.discovery.full_due = now + UNSETTLED;
+            return Ok(());
+        }
+        self.begin(listing, now)
+    }
+
+    /// Gives new shards their place: at the beginning.
+    pub(super) fn settle_discoveries(&mut self, now: Now) -> Result<()> {
+        let new: Vec<_> = self.graph.ids().filter(|id| !self.starts.contains_key(*id)).cloned().collect();
+        for id in new {
+            self.discover(&id);
+        }
+        self.explain_orphans(now)?;
+        self.forget_aged_out(now);
+        if self.stage == Stage::Running {
+            self.activate_ready(now);
+        }
+        Ok(())
+    }
+
+    /// Every later shard is read from its beginning.
+    pub(super) fn discover(&mut self, id: &ShardId) {
+        let verified = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
+        let state = start::at_beginning(self.graph.parents(id), verified);
+        self.remember(id, state);
+    }
+
+    /// A shard whose parent lived and vanished unseen: what the parent held is lost.
+    fn explain_orphans(&mut self, now: Now) -> Result<()> {
+        let orphans: Vec<_> =
+            self.graph.orphans().map(|(child, parent)| (child.clone(), parent.clone())).collect();
+        for (child, parent) in orphans {
+            if self.discovery.explained.insert(parent.clone()) {
+                let cause =
+                    format!("the shard is the parent of {child} and was gone before it could be read");
+                self.lose(self.gap(Some(&parent), Some(Position::Beginning), cause, now))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Parents that were gone before this stream was first read are history, not a loss.
+    pub(super) fn accept_history(&mut self) {
+        let parents =
+            self.graph.ids().flat_map(|id| self.graph.parents(id)).filter(|id| !self.graph.contains(id));
+        let parents: Vec<_> = parents.cloned().collect();
+        self.discovery.explained.extend(parents);
+    }
+
+    pub(super) fn verified(&self, id: &ShardId) -> Option<Millis> {
+        let read = self.readers.get(id).and_then(|reader| reader.verified);
+        read.max(self.starts.get(id).and_then(|state| state.verified))
+    }
+
+    fn position(&self, id: &ShardId) -> Option<Position> {
+        let read = self.readers.get(id).map(|reader| &reader.position);
+        read.or(self.starts.get(id).map(|state| &state.position)).cloned()
+    }
+
+    fn forget_aged_out(&mut self, now: Now) {
+        let Some(server_now) = self.server_now(now) else { return };
+        let shards = &self.frontier.state().checkpoint.shards;
+        let aged = |id: &ShardId, state: &ShardState| {
+            self.graph.is_gone(id) && state.finished.is_some_and(|finished| server_now - finished > AGED_OUT)
+        };
+        let old: Vec<_> =
+            shards.iter().filter(|(id, state)| aged(id, state)).map(|(id, _)| id.clone()).collect();
+        for id in old {
+            self.graph.forget(&id);
+            self.readers.remove(&id);
+            self.starts.remove(&id);
+            self.discovery.children.remove(&id);
+            self.frontier.state_mut().checkpoint.shards.remove(&id);
+            self.saving.changed = true;
+        }
+    }
+
+    /// A missing cursor is believed when the listing shows the shard closed, or names it as a parent.
+    /// A listing that was asked for afterwards and shows neither means: read on.
+    fn settle_ends(&mut self, scope: &Scope, listing: &Listing, now: Now) -> Result<()> {
+        let ending: Vec<_> = self
+            .readers
+            .values()
+            .filter(|reader| reader.phase == Phase::Ending)
+            .map(|r| r.id.clone())
+            .collect();
+        let fresh = *scope == Scope::Full && listing.complete;
+        for id in ending {
+            if self.is_end_confirmed(&id) {
+                self.finish(&id, now)?;
+            } else if let Some(reader) = self.readers.get_mut(&id)
+                && fresh
+                && reader.due <= self.discovery.asked_at
+            {
+                reader.reopen(now + UNSETTLED);
+                self.schedule(&id);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_end_confirmed(&self, id: &ShardId) -> bool {
+        self.graph.is_closed(id) || self.graph.children(id).next().is_some() || self.graph.is_gone(id)
+    }
+
+    fn pursue(&mut self, scope: &Scope, now: Now) {
+        let graph = &self.graph;
+        self.discovery.children.retain(|id, _| graph.children(id).next().is_none());
+        for (id, pursuit) in &mut self.discovery.children {
+            let answered = *scope == Scope::Full || *scope == Scope::ChildrenOf(id.clone());
+            if answered && pursuit.due <= now {
+                pursuit.tries = pursuit.tries.saturating_add(1);
+                pursuit.due = now + (UNSETTLED * (1 << pursuit.tries.min(8))).min(PATIENCE);
+            }
+        }
+    }
+
+    /// All shards of a disabled stream are read: the table goes on elsewhere, or not at all.
+    fn leave_disabled_stream(&mut self, scope: &Scope, listing: &Listing) -> Result<()> {
+        let over = *scope == Scope::Full && listing.complete && listing.status == StreamStatus::Disabled;
+        if over && self.options.follow && self.graph.unfinished().next().is_none() {
+            return self.doubt_stream();
+        }
+        Ok(())
+    }
+
+    pub(super) fn doubt_stream(&mut self) -> Result<()> {
+        self.discovery.describing = true;
+        self.actions.push(Action::Describe);
+        Ok(())
+    }
+
+    pub(super) fn described(&mut self, result: Result<Description>, now: Now) -> Result<()> {
+        self.discovery.describing = false;
+        let description = match result {
+            Ok(description) => description,
+            Err(error) if error.retryable() => {
+                self.discovery.full_due = now + self.discovery.backoff.fail(self.jitter.draw());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if description.stream_arn == self.stream_arn {
+            return self.stream_unchanged(&description, now);
+        }
+        self.replace_stream(description, now)
+    }
+
+    /// The table still names this stream: it is disabled and read to its end, or the service hesitates.
+    fn stream_unchanged(&mut self, description: &Description, now: Now) -> Result<()> {
+        if description.status == StreamStatus::Disabled && self.graph.unfinished().next().is_none() {
+            return Err(Error::new(
+                ErrorKind::StreamUnusable,
+                format!(
+                    "the stream {} was disabled and every record in it has been read; enable the table's stream again to go on",
+                    self.stream_arn
+                ),
+            ));
+        }
+        let since = *self.discovery.failing.get_or_insert(now);
+        if now.saturating_sub(since) > self.options.stall_timeout {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("the stream {} is named by its table but cannot be listed", self.stream_arn),
+            ));
+        }
+        self.discovery.full_due = now + self.discovery.backoff.fail(self.jitter.draw());
+        Ok(())
+    }
+
+    /// Changes made between two streams of a table are in neither.
+    fn replace_stream(&mut self, description: Description, now: Now) -> Result<()> {
+        if description.keys != self.description.keys {
+            return Err(Error::new(
+                ErrorKind::CheckpointMismatch,
+                format!("table {} was recreated with another key; start a new checkpoint", description.table),
+            ));
+        }
+        let unread = self.graph.unfinished().next().cloned();
+        let from = unread.as_ref().and_then(|id| self.position(id));
+        let cause = format!(
+            "the stream was replaced by {}; changes made between the two are in neither",
+            description.stream_arn
+        );
+        self.lose(self.gap(unread.as_ref(), from, cause, now))?;
+        self.deltas.push(Delta::Replace { stream_arn: description.stream_arn.clone() });
+        self.flush()?;
+        self.stream_arn.clone_from(&description.stream_arn);
+        self.description = description;
+        self.graph = ShardGraph::default();
+        self.starts.clear();
+        self.readers.clear();
+        self.agenda.clear();
+        self.discovery.restart(now);
+        // The new stream is read from its beginning, like a first start.
+        self.options.start = Start::Earliest;
+        self.resumed = false;
+        self.stage = Stage::Listing;
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! What the run can say of itself at any moment.
+
+use serde::Serialize;
+
+use super::*;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Metrics {
+    pub records: u64,
+    /// Bytes of pages as they came.
+    pub bytes: u64,
+    pub pages: u64,
+    pub throttles: u64,
+    pub retries: u64,
+    /// Cursors that had expired and were renewed.
+    pub expired: u64,
+    /// Batches handed out or waiting that are not committed.
+    pub held: usize,
+    /// The largest `lag_seconds` of the shards being read.
+    pub lag_seconds: Option<f64>,
+    /// Bytes set aside and held now, and the most there ever were.
+    pub memory: usize,
+    pub memory_peak: usize,
+    pub shards: BTreeMap<String, ShardMetrics>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ShardMetrics {
+    pub state: &'static str,
+    pub position: String,
+    pub records: u64,
+    pub bytes: u64,
+    pub throttles: u64,
+    pub retries: u64,
+    /// Seconds between the newest record read and the service's time; zero when only empty
+    /// pages have come of late. None before the first record.
+    pub lag_seconds: Option<f64>,
+    pub last_error: Option<String>,
+}
+
+impl Run {
+    pub fn metrics(&self, now: Now) -> Metrics {
+        let shards: BTreeMap<_, _> =
+            self.starts.keys().map(|id| (id.to_string(), self.shard(id, now))).collect();
+        let sum = |count: fn(&Reader) -> u64| self.readers.values().map(count).sum();
+        Metrics {
+            records: sum(|reader| reader.counts.records),
+            bytes: sum(|reader| reader.counts.bytes),
+            pages: sum(|reader| reader.counts.pages),
+            throttles: sum(|reader| reader.counts.throttles),
+            retries: sum(|reader| reader.counts.retries),
+            expired: sum(|reader| reader.counts.expired),
+            held: self.frontier.held(),
+            lag_seconds: shards.values().filter_map(|shard| shard.lag_seconds).reduce(f64::max),
+            memory: self.memory.used(),
+            memory_peak: self.memory.peak(),
+            shards,
+        }
+    }
+
+    fn shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
+        let Some(reader) = self.readers.get(id) else { return self.unread_shard(id) };
+        ShardMetrics {
+            state: match reader.phase {
+                Phase::Closed | Phase::Opening => "opening",
+                Phase::Open(_) | Phase::Fetching(_) => "reading",
+                Phase::Ending => "ending",
+                Phase::Doubtful(_) => "in doubt",
+                Phase::Finished => "finished",
+            },
+            position: reader.position.to_string(),
+            records: reader.counts.records,
+            bytes: reader.counts.bytes,
+            throttles: reader.counts.throttles,
+            retries: reader.counts.retries,
+            lag_seconds: self.lag(reader, now),
+            last_error: reader.last_failure().map(ToString::to_string),
+        }
+    }
+
+    fn unread_shard(&self, id: &ShardId) -> ShardMetrics {
+        let start = self.starts.get(id);
+        ShardMetrics {
+            state: if self.graph.is_finished(id) { "finished" } else { "waiting for its parent" },
+            position: start.map(|state| state.position.to_string()).unwrap_or_default(),
+            records: 0,
+            bytes: 0,
+            throttles: 0,
+            retries: 0,
+            lag_seconds: None,
+            last_error: None,
+        }
+    }
+
+    fn lag(&self, reader: &Reader, now: Now) -> Option<f64> {
+        if reader.phase == Phase::Finished {
+            return None;
+        }
+        if reader.is_caught_up() {
+            return Some(0.0);
+        }
+        let newest = reader.newest?;
+        Some(((self.server_now(now)? - newest).max(0)) as f64 / 1000.0)
+    }
+}

@@ -1,0 +1,400 @@
+//! The whole run as one state machine: `Run::step(event, now) → actions`.
+//!
+//! No clock, no randomness of its own, no I/O: the driver in `stream` and the simulation
+//! in the tests feed it events and carry out its actions.
+//!
+//! ```text
+//! Listing ──▶ Capturing ──▶ Recording ──▶ Running ──▶ Over
+//! (shards)    (latest only)  (first save)
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::batch::{Batch, Batcher, Due};
+use crate::budget::{Jitter, Memory};
+use crate::checkpoint::{Checkpoint, Delta, Gap, Ledger, Save, ShardState};
+use crate::decode::Decoder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::frontier::Frontier;
+use crate::lineage::ShardGraph;
+use crate::page::{Cursor, Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
+use crate::position::{Position, ShardId};
+pub use crate::reader::Now;
+use crate::reader::{Limits, Phase, RETENTION, Reader};
+
+mod bounded;
+mod discovery;
+mod doubt;
+mod metrics;
+mod reading;
+mod saving;
+mod start;
+
+use discovery::Discovery;
+pub use metrics::{Metrics, ShardMetrics};
+use saving::Saving;
+
+/// When this stream begins, where the checkpoint knows nothing yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+    /// `(None, position)` is allowed once: the one listed shard that can hold it.
+    Positions {
+        positions: Vec<(Option<ShardId>, Position)>,
+        others: Others,
+    },
+}
+
+/// Where lineages start that `Start::Positions` does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    Earliest,
+    Latest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    Fail,
+    Continue,
+}
+
+/// Who keeps the checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// A `CheckpointStore`: the run asks for `Action::Save`.
+    Store,
+    /// A loader, in the transaction of its data: it asks for `Run::state` and says `Event::Saved`.
+    Loader,
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub start: Start,
+    pub follow: bool,
+    pub settle: Duration,
+    pub keeper: Keeper,
+    pub commit_interval: Duration,
+    pub batch_rows: usize,
+    pub batch_bytes: usize,
+    pub batch_wait: Duration,
+    pub memory_limit: usize,
+    /// The largest page the source may give; set aside before each request.
+    pub page_bytes: usize,
+    pub on_gap: OnGap,
+    pub poll_interval: Duration,
+    pub discovery_interval: Duration,
+    pub stall_timeout: Duration,
+    /// Seeds the jitter of back-off.
+    pub seed: u64,
+}
+
+#[derive(Debug)]
+pub enum Event {
+    Listed {
+        scope: Scope,
+        result: Result<Listing>,
+    },
+    Opened {
+        shard: ShardId,
+        result: Result<Opened>,
+    },
+    Fetched {
+        shard: ShardId,
+        result: Result<Page>,
+    },
+    Described(Result<Description>),
+    /// The consumer took this batch.
+    Taken {
+        batch: u64,
+    },
+    /// The consumer is done with this batch (`alone`), or with it and all before it.
+    Done {
+        batch: u64,
+        alone: bool,
+    },
+    /// Save what is done now, without waiting for the interval.
+    Flush,
+    /// Everything up to this frontier entry is durable, or could not be saved.
+    Saved {
+        through: u64,
+        result: Result<()>,
+    },
+    /// The moment of `deadline` has come.
+    Tick,
+}
+
+#[derive(Debug)]
+pub enum Action {
+    List {
+        stream: String,
+        scope: Scope,
+    },
+    Open {
+        stream: String,
+        shard: ShardId,
+        at: OpenAt,
+    },
+    Fetch {
+        shard: ShardId,
+        cursor: Cursor,
+    },
+    Describe,
+    /// Put this batch behind those the consumer may take.
+    Emit(Batch),
+    Save(Box<Save>),
+    /// One line for the log.
+    Warn(String),
+    /// Batches already emitted may still be taken; then this error. Nothing follows.
+    Fail(Error),
+    /// Batches already emitted may still be taken; then the stream ends. Nothing follows.
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Waiting for the first complete listing of the stream.
+    Listing,
+    /// `latest`: cursors at the ends of the open shards are being asked for.
+    Capturing,
+    /// The first checkpoint must be durable before the first page is read.
+    Recording,
+    Running,
+    Over,
+}
+
+pub struct Run {
+    options: Options,
+    description: Description,
+    /// The stream being read; an older one than the description's while that is drained.
+    stream_arn: String,
+    stage: Stage,
+    /// Whether the checkpoint knew this stream already.
+    resumed: bool,
+    graph: ShardGraph,
+    /// Every known shard as it was when it became known, or when this run began.
+    starts: BTreeMap<ShardId, ShardState>,
+    readers: BTreeMap<ShardId, Reader>,
+    /// Readers that want something, by the moment they may have it.
+    agenda: BTreeSet<(Now, ShardId)>,
+    batcher: Batcher,
+    /// Facts that go into the order with the batch being gathered.
+    deltas: Vec<Delta>,
+    frontier: Frontier<Ledger, Delta>,
+    /// Bytes of emitted batches that nobody has taken yet.
+    waiting: BTreeMap<u64, usize>,
+    memory: Memory,
+    discovery: Discovery,
+    saving: Saving,
+    jitter: Jitter,
+    /// The service's time, and when it was read.
+    server: Option<(Millis, Now)>,
+    /// The service's time when the shards were first listed.
+    opened_at: Option<Millis>,
+    actions: Vec<Action>,
+}
+
+impl Run {
+    /// # Errors
+    /// `CheckpointMismatch` when the checkpoint belongs to another table.
+    pub fn new(
+        description: Description,
+        options: Options,
+        decoder: Box<dyn Decoder>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Self> {
+        let checkpoint = match checkpoint {
+            Some(checkpoint) => start::resumable(checkpoint, &description)?,
+            None => start::fresh(&description, &options.start),
+        };
+        let due = Due { rows: options.batch_rows, bytes: options.batch_bytes, wait: options.batch_wait };
+        Ok(Self {
+            stream_arn: checkpoint.stream_arn.clone(),
+            stage: Stage::Listing,
+            resumed: !checkpoint.shards.is_empty(),
+            graph: start::remembered(&checkpoint),
+            starts: checkpoint.shards.clone(),
+            readers: BTreeMap::new(),
+            agenda: BTreeSet::new(),
+            batcher: Batcher::new(decoder, due),
+            deltas: Vec::new(),
+            frontier: Frontier::new(Ledger::new(checkpoint), options.keeper == Keeper::Loader),
+            waiting: BTreeMap::new(),
+            memory: Memory::new(options.memory_limit),
+            discovery: Discovery::default(),
+            saving: Saving::default(),
+            jitter: Jitter::new(options.seed),
+            server: None,
+            opened_at: None,
+            actions: Vec::new(),
+            description,
+            options,
+        })
+    }
+
+    /// The first actions.
+    pub fn start(&mut self, now: Now) -> Vec<Action> {
+        self.step(Event::Tick, now)
+    }
+
+    /// Takes one event and says what to do next. After `Fail` or `End` only commits are still heard.
+    pub fn step(&mut self, event: Event, now: Now) -> Vec<Action> {
+        let outcome = self.hear(event, now).and_then(|()| self.advance(now));
+        if let Err(error) = outcome {
+            self.fail(error);
+        }
+        self.save_when_due(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    fn hear(&mut self, event: Event, now: Now) -> Result<()> {
+        match event {
+            Event::Taken { batch } => self.taken(batch),
+            Event::Done { batch, alone } => self.done(batch, alone),
+            Event::Flush => self.save_soon(),
+            Event::Saved { through, result } => self.saved(through, result, now)?,
+            _ if self.stage == Stage::Over => {}
+            Event::Listed { scope, result } => self.listed(scope, result, now)?,
+            Event::Opened { shard, result } => self.opened(&shard, result, now)?,
+            Event::Fetched { shard, result } => self.fetched(&shard, result, now)?,
+            Event::Described(result) => self.described(result, now)?,
+            Event::Tick => {}
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, now: Now) -> Result<()> {
+        if self.stage == Stage::Over {
+            return Ok(());
+        }
+        self.list_when_due(now);
+        self.ask_readers(now)?;
+        self.flush_when_due(now)?;
+        self.end_when_passed(now)
+    }
+
+    /// When `Event::Tick` is wanted at the latest.
+    pub fn deadline(&self) -> Option<Now> {
+        let saving = self.save_due();
+        if self.stage == Stage::Over {
+            return saving;
+        }
+        let reading = self.stage == Stage::Running && !self.saving.starved;
+        let agenda = self.agenda.first().map(|(due, _)| *due).filter(|_| reading);
+        [agenda, self.discovery.due(), self.batcher.due_at(), saving].into_iter().flatten().min()
+    }
+
+    /// Whether the shards are known and reading may begin.
+    pub fn is_open(&self) -> bool {
+        match self.options.keeper {
+            Keeper::Store => !matches!(self.stage, Stage::Listing | Stage::Capturing | Stage::Recording),
+            Keeper::Loader => !matches!(self.stage, Stage::Listing | Stage::Capturing),
+        }
+    }
+
+    fn taken(&mut self, batch: u64) {
+        self.frontier.taken(batch);
+        if let Some(bytes) = self.waiting.remove(&batch) {
+            self.memory.hand_out(bytes);
+        }
+    }
+
+    fn done(&mut self, batch: u64, alone: bool) {
+        if !self.frontier.done(batch, alone) {
+            self.warn(format!("batch {batch} was not handed out, so it cannot be committed"));
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        if self.stage == Stage::Over {
+            return;
+        }
+        if let Err(worse) = self.flush() {
+            self.warn(worse.to_string());
+        }
+        self.stage = Stage::Over;
+        self.actions.push(Action::Fail(error));
+    }
+
+    fn warn(&mut self, line: impl Into<String>) {
+        self.actions.push(Action::Warn(line.into()));
+    }
+
+    /// Hands on the rows gathered, and gives the facts that came with them their place in the order.
+    fn flush(&mut self) -> Result<()> {
+        let epoch = self.frontier.state().checkpoint.epoch;
+        let batch = self.batcher.flush(epoch)?;
+        let schema = self.batcher.decoder().schema_state();
+        if self.saving.schema.as_ref() != Some(&schema) {
+            self.saving.schema = Some(schema.clone());
+            self.deltas.push(Delta::Schema(schema));
+        }
+        for notice in self.batcher.take_notices() {
+            self.warn(notice);
+        }
+        if batch.is_none() && self.deltas.is_empty() {
+            return Ok(());
+        }
+        self.frontier.push(std::mem::take(&mut self.deltas), batch.as_ref().map(|batch| batch.number));
+        self.memory.set_gathering(0);
+        if let Some(batch) = batch {
+            self.memory.queue(batch.bytes);
+            self.waiting.insert(batch.number, batch.bytes);
+            self.actions.push(Action::Emit(batch));
+        }
+        Ok(())
+    }
+
+    /// Facts without rows before them take their place at once.
+    fn flush_when_due(&mut self, now: Now) -> Result<()> {
+        let aged = self.batcher.due_at().is_some_and(|due| due <= now);
+        let stuck = self.saving.starved && self.waiting.is_empty();
+        if self.batcher.is_empty() || aged || stuck {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn saw_server_time(&mut self, time: Option<Millis>, now: Now) {
+        if let Some(time) = time {
+            self.server = Some((time, now));
+        }
+    }
+
+    /// The service's time now, from its last answer and our own clock since.
+    fn server_now(&self, now: Now) -> Option<Millis> {
+        self.server.map(|(time, read)| time + now.saturating_sub(read).as_millis() as Millis)
+    }
+
+    fn gap(&self, shard: Option<&ShardId>, from: Option<Position>, cause: String, now: Now) -> Gap {
+        let found = self.server_now(now);
+        Gap { shard: shard.cloned(), from, to: None, cause, stream_arn: self.stream_arn.clone(), found }
+    }
+
+    /// What to do about records known to be lost: stop, or write it down and go on.
+    fn lose(&mut self, gap: Gap) -> Result<()> {
+        let line = describe_gap(&gap);
+        if self.options.on_gap == OnGap::Fail {
+            let error = Error::new(
+                ErrorKind::Gap,
+                format!("{line}; with on_gap=\"continue\" this is recorded and reading goes on"),
+            );
+            let error = gap.shard.iter().fold(error, |error, shard| error.with_shard(shard));
+            return Err(gap.from.into_iter().fold(error, Error::with_position));
+        }
+        self.warn(line);
+        self.deltas.push(Delta::Gap(gap));
+        Ok(())
+    }
+}
+
+fn describe_gap(gap: &Gap) -> String {
+    let place = match &gap.shard {
+        Some(shard) => format!("shard {shard} of {}", gap.stream_arn),
+        None => gap.stream_arn.clone(),
+    };
+    let from = gap.from.as_ref().map_or_else(|| "an unknown position".into(), ToString::to_string);
+    let to = gap.to.as_ref().map_or_else(|| "the oldest record left".into(), ToString::to_string);
+    format!("records are lost in {place}, from {from} to {to}: {}", gap.cause)
+}

@@ -1,0 +1,245 @@
+//! The readers: giving each its turn, taking what it brings, ending it.
+
+use super::*;
+use crate::decode::Skip;
+use crate::reader::{Idle, Reaction, Want};
+
+impl Run {
+    /// Shards whose parents have all ended may be read now.
+    pub(super) fn activate_ready(&mut self, now: Now) {
+        let ready: Vec<_> =
+            self.graph.ready().filter(|id| !self.readers.contains_key(*id)).cloned().collect();
+        for id in ready {
+            self.activate(&id, now);
+        }
+    }
+
+    pub(super) fn activate(&mut self, id: &ShardId, now: Now) {
+        let parents = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
+        let Some(start) = self.starts.get(id) else { return };
+        let mut reader = Reader::new(id.clone(), start.position.clone(), start.verified.max(parents));
+        reader.created_before = start.created_before;
+        reader.due = now;
+        self.readers.insert(id.clone(), reader);
+        self.schedule(id);
+    }
+
+    pub(super) fn schedule(&mut self, id: &ShardId) {
+        if let Some(reader) = self.readers.get(id)
+            && reader.want().is_some()
+        {
+            self.agenda.insert((reader.due, id.clone()));
+        }
+    }
+
+    /// Asks for the readers whose moment has come, as far as memory goes.
+    pub(super) fn ask_readers(&mut self, now: Now) -> Result<()> {
+        self.saving.starved = false;
+        if self.stage != Stage::Running {
+            return Ok(());
+        }
+        while let Some((due, id)) = self.agenda.first().cloned() {
+            if due > now {
+                break;
+            }
+            if !self.ask(&id, due, now)? {
+                self.saving.starved = true;
+                break;
+            }
+            self.agenda.remove(&(due, id));
+        }
+        Ok(())
+    }
+
+    /// Returns false when memory is short and the reader has to wait.
+    fn ask(&mut self, id: &ShardId, due: Now, now: Now) -> Result<bool> {
+        let Some(reader) = self.readers.get_mut(id).filter(|reader| reader.due == due) else {
+            return Ok(true);
+        };
+        match reader.want() {
+            None => {}
+            Some(Want::Open(at)) => return self.ask_to_open(id, at, now).map(|()| true),
+            Some(Want::Fetch(cursor)) => {
+                if !self.memory.reserve(self.options.page_bytes) {
+                    return Ok(false);
+                }
+                reader.phase = Phase::Fetching(cursor.clone());
+                self.actions.push(Action::Fetch { shard: id.clone(), cursor });
+            }
+        }
+        Ok(true)
+    }
+
+    /// The service silently leaves out what it has trimmed when a shard is opened at its
+    /// beginning, so the age of what is verified decides whether something may be missing.
+    fn ask_to_open(&mut self, id: &ShardId, at: OpenAt, now: Now) -> Result<()> {
+        let server_now = self.server_now(now);
+        let Some(reader) = self.readers.get(id) else { return Ok(()) };
+        if at == OpenAt::Beginning && server_now.is_some_and(|time| reader.may_have_lost(time)) {
+            self.lose_to_retention(id, now)?;
+        }
+        if let Some(reader) = self.readers.get_mut(id) {
+            reader.phase = Phase::Opening;
+        }
+        self.actions.push(Action::Open { stream: self.stream_arn.clone(), shard: id.clone(), at });
+        Ok(())
+    }
+
+    pub(super) fn opened(&mut self, id: &ShardId, result: Result<Opened>, now: Now) -> Result<()> {
+        if let Ok(opened) = &result {
+            self.saw_server_time(opened.server_time, now);
+        }
+        if self.stage == Stage::Capturing {
+            return self.captured(id, result, now);
+        }
+        let Some(reader) = self.readers.get_mut(id).filter(|reader| reader.phase == Phase::Opening) else {
+            return Ok(());
+        };
+        match result {
+            Ok(opened) => {
+                reader.opened(opened.cursor);
+                self.schedule(id);
+                Ok(())
+            }
+            Err(error) => self.reader_failed(id, error, now),
+        }
+    }
+
+    pub(super) fn fetched(&mut self, id: &ShardId, result: Result<Page>, now: Now) -> Result<()> {
+        self.memory.release(self.options.page_bytes);
+        let fetching = |reader: &&Reader| matches!(reader.phase, Phase::Fetching(_));
+        if self.readers.get(id).filter(fetching).is_none() {
+            return Ok(());
+        }
+        let outcome = result.and_then(|page| self.use_page(id, &page, now).map(|found| (page, found)));
+        self.memory.set_gathering(self.batcher.bytes());
+        match outcome {
+            Ok((page, found)) => self.used_page(id, &page, found, now),
+            Err(error) => self.reader_failed(id, error, now),
+        }
+    }
+
+    /// Decodes all records of the page, handing on a batch whenever one is full.
+    /// Returns whether the page had any.
+    fn use_page(&mut self, id: &ShardId, page: &Page, now: Now) -> Result<bool> {
+        self.saw_server_time(page.server_time, now);
+        let mut from = page.records.start;
+        let mut found = false;
+        loop {
+            let Some(reader) = self.readers.get(id) else { return Ok(found) };
+            let skip = Skip { created_before: reader.created_before, through: reader.skip_through.clone() };
+            let pushed = match self.batcher.push(page, from, &skip, now) {
+                Ok(pushed) => pushed,
+                Err(error) => return Err(self.stop_before(id, error)),
+            };
+            found |= pushed.last.is_some();
+            let rest = pushed.rest;
+            self.place(id, pushed);
+            if self.batcher.is_full() {
+                self.flush()?;
+            }
+            match rest {
+                Some(offset) if offset > from => from = offset,
+                _ => break,
+            }
+        }
+        if let Some(reader) = self.readers.get_mut(id) {
+            reader.counts.pages += 1;
+            reader.counts.bytes += page.body.len() as u64;
+        }
+        Ok(found)
+    }
+
+    /// Gives what a push took from a page its place in the order.
+    fn place(&mut self, id: &ShardId, pushed: crate::decode::Pushed) {
+        let (Some(reader), Some(last)) = (self.readers.get_mut(id), pushed.last) else { return };
+        let to = Position::After(last);
+        reader.counts.records += pushed.rows as u64;
+        reader.newest = reader.newest.max(pushed.newest);
+        reader.verified = reader.verified.max(pushed.newest);
+        if reader.skip_through.as_ref().is_some_and(|through| to.sequence() > Some(through)) {
+            reader.skip_through = None;
+        }
+        if to > reader.position {
+            if !self.batcher.is_empty() {
+                self.batcher.cover(id, &reader.position, &to);
+            }
+            reader.position = to.clone();
+        }
+        self.deltas.push(Delta::Advance { shard: id.clone(), to, newest: pushed.newest });
+        for record in pushed.quarantined {
+            let record = crate::checkpoint::QuarantinedRecord { shard: id.clone(), record };
+            let line = format!("quarantined a record of shard {id}: {}", record.record.reason);
+            self.deltas.push(Delta::Quarantine(record));
+            self.actions.push(Action::Warn(line));
+        }
+    }
+
+    /// A record that cannot be decoded stops the stream right before it: the rows gathered from
+    /// this page before it count.
+    fn stop_before(&mut self, id: &ShardId, error: Error) -> Error {
+        if let (Some(reader), Some(at)) = (self.readers.get_mut(id), error.position().cloned())
+            && error.kind() == ErrorKind::BadRecord
+            && at > reader.position
+        {
+            if !self.batcher.is_empty() {
+                self.batcher.cover(id, &reader.position, &at);
+            }
+            reader.position = at.clone();
+            self.deltas.push(Delta::Advance { shard: id.clone(), to: at, newest: None });
+        }
+        error
+    }
+
+    fn used_page(&mut self, id: &ShardId, page: &Page, found: bool, now: Now) -> Result<()> {
+        let closed = self.graph.is_closed(id);
+        let idle = Idle { poll_interval: self.poll_interval(), closed };
+        let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
+        if found {
+            reader.progressed(page.next.clone(), now);
+        } else if let Some(at) = reader.found_nothing(page.next.clone(), page.server_time, &idle, now) {
+            self.deltas.push(Delta::Verified { shard: id.clone(), at });
+        }
+        if self.readers.get(id).is_some_and(|reader| reader.phase == Phase::Ending) {
+            return self.end_of_shard(id, now);
+        }
+        self.schedule(id);
+        Ok(())
+    }
+
+    /// The service gave no next cursor. The end is believed when a listing agrees.
+    fn end_of_shard(&mut self, id: &ShardId, now: Now) -> Result<()> {
+        if self.is_end_confirmed(id) {
+            return self.finish(id, now);
+        }
+        self.discovery.pursue_children(id, now);
+        self.discovery.list_by(now + Duration::from_millis(100));
+        Ok(())
+    }
+
+    /// Everything in the shard has its place: its children may go on.
+    pub(super) fn finish(&mut self, id: &ShardId, now: Now) -> Result<()> {
+        let at = self.server_now(now).unwrap_or(0);
+        if let Some(reader) = self.readers.get_mut(id) {
+            reader.phase = Phase::Finished;
+        }
+        self.graph.finish(id);
+        self.deltas.push(Delta::Finish { shard: id.clone(), at });
+        if self.graph.children(id).next().is_none() {
+            self.discovery.pursue_children(id, now);
+        }
+        self.activate_ready(now);
+        Ok(())
+    }
+
+    pub(super) fn reader_failed(&mut self, id: &ShardId, error: Error, now: Now) -> Result<()> {
+        let limits = Limits { stall_timeout: self.options.stall_timeout };
+        let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
+        match reader.failed(error, &limits, &mut self.jitter, now) {
+            Reaction::Retry => self.schedule(id),
+            Reaction::Doubt => self.doubt(id, now)?,
+            Reaction::Fail(error) => return Err(error),
+        }
+        Ok(())
+    }
+}

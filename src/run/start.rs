@@ -1,0 +1,294 @@
+//! Where each shard starts: at the first start of a checkpoint, and on a resume.
+
+use super::*;
+use crate::checkpoint::FORMAT;
+
+/// What the oldest retained records may lose while they are being read for the first time.
+const EARLIEST_SLACK: Millis = 15 * 60 * 1000;
+
+/// `latest` leaves out records created this long before the moment of the start: the service
+/// rounds creation times down to the second, and its clocks differ a little.
+const LATEST_SLACK: Millis = 2000;
+
+pub(super) fn fresh(description: &Description, start: &Start) -> Checkpoint {
+    Checkpoint {
+        format: FORMAT,
+        table: description.table.clone(),
+        table_arn: description.table_arn.clone(),
+        stream_arn: description.stream_arn.clone(),
+        epoch: 1,
+        start: match start {
+            Start::Earliest => "earliest",
+            Start::Latest => "latest",
+            Start::Positions { .. } => "positions",
+        }
+        .into(),
+        shards: BTreeMap::new(),
+        schema: Default::default(),
+    }
+}
+
+pub(super) fn resumable(checkpoint: Checkpoint, description: &Description) -> Result<Checkpoint> {
+    if checkpoint.table_arn == description.table_arn {
+        return Ok(checkpoint);
+    }
+    Err(Error::new(
+        ErrorKind::CheckpointMismatch,
+        format!(
+            "the checkpoint belongs to table {} but the source is table {}; use another checkpoint or another name",
+            checkpoint.table_arn, description.table_arn
+        ),
+    ))
+}
+
+pub(super) fn remembered(checkpoint: &Checkpoint) -> ShardGraph {
+    let mut graph = ShardGraph::default();
+    for (id, state) in &checkpoint.shards {
+        graph.remember(id, &state.parents, state.finished.is_some());
+    }
+    graph
+}
+
+/// The state of a shard about which nothing is known but its place in the tree.
+pub(super) fn at_beginning(parents: &[ShardId], verified: Option<Millis>) -> ShardState {
+    ShardState {
+        parents: parents.to_vec(),
+        position: Position::Beginning,
+        created_before: None,
+        verified,
+        finished: None,
+    }
+}
+
+impl Run {
+    /// The first complete listing is in: every shard gets its place to start.
+    pub(super) fn begin(&mut self, listing: &Listing, now: Now) -> Result<()> {
+        self.opened_at = listing.server_time;
+        if self.resumed {
+            self.resume(now)?;
+            return self.record(now);
+        }
+        self.accept_history();
+        match self.options.start.clone() {
+            Start::Earliest => self.start_all_at_beginning(listing),
+            Start::Latest => {
+                let all = listing.shards.iter().map(|shard| shard.id.clone()).collect();
+                self.start_at_latest(all, listing);
+            }
+            Start::Positions { positions, others } => self.start_at(positions, others, listing)?,
+        }
+        if self.capture(now) {
+            self.stage = Stage::Capturing;
+            Ok(())
+        } else {
+            self.record(now)
+        }
+    }
+
+    /// Shards the checkpoint does not know are children of known ones, or unexplained.
+    fn resume(&mut self, now: Now) -> Result<()> {
+        let unknown = |id: &&ShardId| !self.starts.contains_key(*id) && self.graph.parents(id).is_empty();
+        let unexplained: Vec<_> = self.graph.ids().filter(unknown).cloned().collect();
+        for id in unexplained {
+            let cause = "the shard is not known to the checkpoint and descends from none that is".into();
+            self.lose(self.gap(Some(&id), Some(Position::Beginning), cause, now))?;
+        }
+        Ok(())
+    }
+
+    fn start_all_at_beginning(&mut self, listing: &Listing) {
+        let verified = listing.server_time.map(|time| time - RETENTION + EARLIEST_SLACK);
+        for shard in &listing.shards {
+            self.remember(&shard.id, at_beginning(&shard.parents, verified));
+        }
+    }
+
+    /// Closed shards are history; open ones start at their end. Until a cursor has fixed that
+    /// moment, a shard is one to read from its beginning without its older records.
+    fn start_at_latest(&mut self, shards: Vec<ShardId>, listing: &Listing) {
+        let time = listing.server_time;
+        for id in shards {
+            let mut state = at_beginning(self.graph.parents(&id), time);
+            if self.graph.is_closed(&id) {
+                state.finished = time.or(Some(0));
+                self.graph.finish(&id);
+            } else {
+                state.created_before = time.map(|time| time - LATEST_SLACK);
+                self.discovery.capture.insert(id.clone());
+            }
+            self.remember(&id, state);
+        }
+    }
+
+    fn start_at(
+        &mut self,
+        positions: Vec<(Option<ShardId>, Position)>,
+        others: Others,
+        listing: &Listing,
+    ) -> Result<()> {
+        let mut placed = BTreeSet::new();
+        for (shard, position) in positions {
+            let id = self.named_shard(shard, &position)?;
+            for ancestor in self.graph.ancestors(&id) {
+                let mut state = at_beginning(self.graph.parents(&ancestor), None);
+                state.finished = Some(listing.server_time.unwrap_or(0));
+                self.graph.finish(&ancestor);
+                self.remember(&ancestor, state);
+                placed.insert(ancestor);
+            }
+            for descendant in self.graph.descendants(&id) {
+                placed.insert(descendant);
+            }
+            let mut state = at_beginning(self.graph.parents(&id), None);
+            state.position = position;
+            self.remember(&id, state);
+            placed.insert(id);
+        }
+        let descendants: Vec<_> =
+            placed.iter().filter(|id| !self.starts.contains_key(*id)).cloned().collect();
+        for id in descendants {
+            let state = at_beginning(self.graph.parents(&id), None);
+            self.remember(&id, state);
+        }
+        let rest = self.graph.ids().filter(|id| !placed.contains(*id)).cloned().collect::<Vec<_>>();
+        match others {
+            Others::Latest => self.start_at_latest(rest, listing),
+            Others::Earliest => {
+                let verified = listing.server_time.map(|time| time - RETENTION + EARLIEST_SLACK);
+                for id in rest {
+                    let state = at_beginning(self.graph.parents(&id), verified);
+                    self.remember(&id, state);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn named_shard(&self, shard: Option<ShardId>, position: &Position) -> Result<ShardId> {
+        if let Some(id) = shard {
+            if self.graph.contains(&id) {
+                return Ok(id);
+            }
+            let known: Vec<_> = self.graph.ids().map(ShardId::as_str).collect();
+            return Err(Error::usage(format!(
+                "start names shard {id}, which the stream does not list; its shards are {}",
+                abridged(&known)
+            )));
+        }
+        let candidates: Vec<_> = match position.sequence() {
+            Some(number) => self.graph.holding(number).map(ShardId::as_str).collect(),
+            None => self.graph.ids().map(ShardId::as_str).collect(),
+        };
+        match candidates.as_slice() {
+            [one] => Ok((*one).into()),
+            [] => Err(Error::usage(format!("no listed shard can hold the start {position}"))),
+            several => Err(Error::usage(format!(
+                "the start {position} can be in any of {}; name one with shard=",
+                abridged(several)
+            ))),
+        }
+    }
+
+    /// A shard has become known. Its place in the order matters only while the checkpoint
+    /// still speaks of the stream before this one.
+    pub(super) fn remember(&mut self, id: &ShardId, state: ShardState) {
+        self.starts.insert(id.clone(), state.clone());
+        let ledger = self.frontier.state_mut();
+        if ledger.checkpoint.stream_arn == self.stream_arn {
+            ledger.discover(id, state);
+            self.saving.changed = true;
+        } else {
+            self.deltas.push(Delta::Discover { shard: id.clone(), state });
+        }
+    }
+
+    /// Asks for cursors at the ends of the open shards. Returns whether there is any to ask for.
+    ///
+    /// A child listed open beside an open parent is left to be read from its beginning.
+    fn capture(&mut self, now: Now) -> bool {
+        let ready: Vec<_> =
+            self.discovery.capture.iter().filter(|id| self.graph.is_ready(id)).cloned().collect();
+        self.discovery.capture = ready.iter().cloned().collect();
+        for id in &ready {
+            self.activate(id, now);
+            self.ask_for_latest(id);
+        }
+        !ready.is_empty()
+    }
+
+    fn ask_for_latest(&mut self, id: &ShardId) {
+        if let Some(reader) = self.readers.get_mut(id) {
+            reader.phase = Phase::Opening;
+            self.actions.push(Action::Open {
+                stream: self.stream_arn.clone(),
+                shard: id.clone(),
+                at: OpenAt::Latest,
+            });
+        }
+    }
+
+    /// One cursor at the end of a shard is in, or cannot be had: then the shard is read from its
+    /// beginning without what is older than the start.
+    pub(super) fn captured(&mut self, id: &ShardId, result: Result<Opened>, now: Now) -> Result<()> {
+        self.discovery.capture.remove(id);
+        let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
+        match result {
+            Ok(opened) => {
+                reader.opened(opened.cursor);
+                reader.due = now;
+            }
+            Err(error) if error.retryable() || error.kind() == ErrorKind::NotFound => reader.reopen(now),
+            Err(error) => return Err(error),
+        }
+        if self.discovery.capture.is_empty() {
+            self.fix_latest();
+            self.record(now)?;
+        }
+        Ok(())
+    }
+
+    /// The start is the moment of the last cursor: what is created from then on lies behind all of them.
+    fn fix_latest(&mut self) {
+        let Some((time, _)) = self.server else { return };
+        let left_out: Vec<_> = self
+            .starts
+            .iter()
+            .filter(|(_, state)| state.created_before.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in left_out {
+            let mut state = at_beginning(self.graph.parents(&id), Some(time));
+            state.created_before = Some(time - LATEST_SLACK);
+            if let Some(reader) = self.readers.get_mut(&id) {
+                (reader.created_before, reader.verified) = (state.created_before, state.verified);
+            }
+            self.frontier.state_mut().checkpoint.shards.remove(&id);
+            self.remember(&id, state);
+        }
+    }
+
+    /// Makes the first checkpoint durable; reading begins when it is.
+    fn record(&mut self, now: Now) -> Result<()> {
+        self.stage = Stage::Recording;
+        self.saving.changed = true;
+        self.saving.ask();
+        self.settle_discoveries(now)
+    }
+
+    pub(super) fn recorded(&mut self, now: Now) {
+        self.stage = Stage::Running;
+        let opened: Vec<_> = self.readers.keys().cloned().collect();
+        opened.iter().for_each(|id| self.schedule(id));
+        self.activate_ready(now);
+    }
+}
+
+/// A list that stays readable: the first few names and how many more there are.
+fn abridged(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -1,0 +1,223 @@
+//! What is behind a name: the table, its keys, its newest stream.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::{ScalarAttributeType, TableDescription};
+use aws_sdk_dynamodbstreams::types::{StreamDescription, StreamViewType};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{Room, Streams, status};
+use crate::aws::arn::{Arn, Target};
+use crate::aws::capture::Keep;
+use crate::error::{Error, ErrorKind, Result};
+use crate::page::{Cursor, Description, KeyAttribute, KeyKind, OpenAt, Scope, ViewType};
+
+/// How far to look for a record that shows the types of the keys.
+const PEEK_SHARDS: usize = 20;
+const PEEK_PAGES: usize = 10;
+
+impl Streams {
+    pub(super) async fn describe_target(&self) -> Result<Description> {
+        let room = self.room().await?;
+        match &self.target {
+            Target::Table(_) | Target::TableArn(_) => self.describe_table(room).await,
+            Target::Stream(arn) => self.describe_stream(room, arn).await,
+        }
+    }
+
+    async fn describe_table(&self, room: &Room) -> Result<Description> {
+        let table = room.table(self.target.text()).await?;
+        let Some(arn) = table.latest_stream_arn().filter(|arn| !arn.is_empty()) else {
+            return Err(no_stream(self.target.table()));
+        };
+        let stream = match room.describe_stream(arn, None, &Scope::Full, Some(1)).await {
+            Ok(described) => described.stream,
+            // The table remembers a stream that was turned off more than a day ago.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_stream(self.target.table())),
+            Err(error) => return Err(error),
+        };
+        let keys = table_keys(&table)?;
+        let table_arn = table.table_arn().unwrap_or_default().to_owned();
+        description(self.target.table(), table_arn, arn, &stream, keys)
+    }
+
+    /// A stream outlives its table by a day, so the table is asked only for what the stream's
+    /// description lacks: the types of its keys.
+    async fn describe_stream(&self, room: &Room, arn: &Arn) -> Result<Description> {
+        let stream = room.describe_stream(&arn.text, None, &Scope::Full, Some(1)).await?.stream;
+        let keys = match room.table(&arn.table).await {
+            Ok(table) if is_of(&table, &stream, arn) => table_keys(&table)?,
+            Ok(_) => self.keys_of_records(&stream, arn).await?.unwrap_or_else(|| text_keys(&stream)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Without records the types do not matter: nothing will ever be written again.
+                self.keys_of_records(&stream, arn).await?.unwrap_or_else(|| text_keys(&stream))
+            }
+            Err(error) if error.kind() == ErrorKind::AccessDenied => {
+                self.keys_of_records(&stream, arn).await?.ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
+        description(&arn.table, arn.table_arn().to_owned(), &arn.text, &stream, keys)
+    }
+
+    /// Key types as the first record found shows them.
+    async fn keys_of_records(
+        &self,
+        stream: &StreamDescription,
+        arn: &Arn,
+    ) -> Result<Option<Vec<KeyAttribute>>> {
+        let listing = self.list(&arn.text, &Scope::Full).await?;
+        for shard in listing.shards.iter().take(PEEK_SHARDS) {
+            let mut cursor: Option<Cursor> =
+                Some(self.open(&arn.text, &shard.id, &OpenAt::Beginning).await?.cursor);
+            for _ in 0..PEEK_PAGES {
+                let Some(at) = cursor else { break };
+                let page = self.fetch(&shard.id, &at).await?;
+                let records = page.body.get(page.records.clone()).unwrap_or_default();
+                if let Some(keys) = record_keys(records, stream) {
+                    return Ok(Some(keys));
+                }
+                cursor = page.next;
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Room {
+    async fn table(&self, name: &str) -> Result<TableDescription> {
+        let keep = Keep::headers();
+        let request = self.clients.tables.describe_table().table_name(name);
+        let output = request.customize().interceptor(keep.clone()).send().await;
+        let output = output.map_err(|error| {
+            let error = self.failed("DescribeTable", &format!("table {name}"), &keep, &error);
+            if error.kind() == ErrorKind::NotFound { self.no_table(name, &keep) } else { error }
+        })?;
+        output.table.ok_or_else(|| {
+            Error::new(ErrorKind::BadPage, format!("DescribeTable of table {name} gave no description"))
+        })
+    }
+
+    fn no_table(&self, name: &str, keep: &Keep) -> Error {
+        let endpoint = keep.answer().endpoint.unwrap_or_default();
+        let region = &self.clients.region;
+        let message = format!(
+            "there is no table {name} in region {region} at {endpoint}; check its name, region, endpoint_url and the account"
+        );
+        Error::new(ErrorKind::NotFound, message).with_code("ResourceNotFoundException")
+    }
+}
+
+fn no_stream(table: &str) -> Error {
+    let message = format!(
+        "table {table} has no stream; enable one: aws dynamodb update-table --table-name {table} \
+         --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
+    );
+    Error::new(ErrorKind::StreamUnusable, message)
+}
+
+fn description(
+    table: &str,
+    table_arn: String,
+    stream_arn: &str,
+    stream: &StreamDescription,
+    keys: Vec<KeyAttribute>,
+) -> Result<Description> {
+    Ok(Description {
+        table: table.to_owned(),
+        table_arn,
+        stream_arn: stream_arn.to_owned(),
+        keys,
+        view: view(stream)?,
+        status: status(stream),
+    })
+}
+
+fn view(stream: &StreamDescription) -> Result<ViewType> {
+    match stream.stream_view_type() {
+        Some(StreamViewType::KeysOnly) => Ok(ViewType::KeysOnly),
+        Some(StreamViewType::NewImage) => Ok(ViewType::NewImage),
+        Some(StreamViewType::OldImage) => Ok(ViewType::OldImage),
+        Some(StreamViewType::NewAndOldImages) => Ok(ViewType::NewAndOldImages),
+        other => {
+            let view = other.map_or("missing", StreamViewType::as_str);
+            let message = format!("the stream's view type is {view}, which this version does not know");
+            Err(Error::new(ErrorKind::StreamUnusable, message))
+        }
+    }
+}
+
+fn table_keys(table: &TableDescription) -> Result<Vec<KeyAttribute>> {
+    let kind = |name: &str| {
+        let definition =
+            table.attribute_definitions().iter().find(|definition| definition.attribute_name() == name);
+        match definition?.attribute_type() {
+            ScalarAttributeType::S => Some(KeyKind::Text),
+            ScalarAttributeType::N => Some(KeyKind::Number),
+            ScalarAttributeType::B => Some(KeyKind::Binary),
+            _ => None,
+        }
+    };
+    let names = names_of(table);
+    let keys = names.iter().map(|name| {
+        let kind = kind(name).ok_or_else(|| {
+            Error::new(ErrorKind::BadPage, format!("DescribeTable gives no type for key attribute {name:?}"))
+        });
+        Ok(KeyAttribute { name: (*name).to_owned(), kind: kind? })
+    });
+    keys.collect()
+}
+
+fn names_of(table: &TableDescription) -> Vec<&str> {
+    let mut schema: Vec<_> = table.key_schema().iter().collect();
+    schema.sort_by_key(|element| element.key_type().as_str() != "HASH");
+    schema.into_iter().map(|element| element.attribute_name()).collect()
+}
+
+fn names_in(stream: &StreamDescription) -> Vec<&str> {
+    let mut schema: Vec<_> = stream.key_schema().iter().collect();
+    schema.sort_by_key(|element| element.key_type().as_str() != "HASH");
+    schema.into_iter().map(|element| element.attribute_name()).collect()
+}
+
+/// Whether this is the table the stream was made for, not a later one of the same name.
+fn is_of(table: &TableDescription, stream: &StreamDescription, arn: &Arn) -> bool {
+    let newest = table.latest_stream_arn() == Some(arn.text.as_str());
+    let older = match (table.creation_date_time(), stream.creation_request_date_time()) {
+        (Some(table), Some(stream)) => table.as_nanos() <= stream.as_nanos(),
+        _ => false,
+    };
+    (newest || older) && (names_in(stream).is_empty() || names_in(stream) == names_of(table))
+}
+
+fn text_keys(stream: &StreamDescription) -> Vec<KeyAttribute> {
+    let key = |name: &str| KeyAttribute { name: name.to_owned(), kind: KeyKind::Text };
+    names_in(stream).into_iter().map(key).collect()
+}
+
+/// The keys of the first of these records, in the order of the stream's key schema.
+fn record_keys(records: &[u8], stream: &StreamDescription) -> Option<Vec<KeyAttribute>> {
+    #[derive(Deserialize)]
+    struct Record {
+        dynamodb: Change,
+    }
+    #[derive(Deserialize)]
+    struct Change {
+        #[serde(rename = "Keys")]
+        keys: BTreeMap<String, BTreeMap<String, IgnoredAny>>,
+    }
+    let mut records = serde_json::Deserializer::from_slice(records).into_iter::<Record>();
+    let keys = records.next()?.ok()?.dynamodb.keys;
+    let kind = |name: &str| match keys.get(name)?.keys().next()?.as_str() {
+        "S" => Some(KeyKind::Text),
+        "N" => Some(KeyKind::Number),
+        "B" => Some(KeyKind::Binary),
+        _ => None,
+    };
+    let key = |name: &str| Some(KeyAttribute { name: name.to_owned(), kind: kind(name)? });
+    match names_in(stream) {
+        names if names.is_empty() => None,
+        names => names.into_iter().map(key).collect(),
+    }
+}

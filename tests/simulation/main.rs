@@ -1,0 +1,293 @@
+//! The real `Run` and decoder against the twin, in virtual time: seeded, single-threaded, no I/O.
+
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod plain;
+mod service;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use shardarrow::error::ErrorKind;
+use shardarrow::position::SequenceNumber;
+use shardarrow::run::{Keeper, OnGap, Options, Start};
+use world::{Session, World, options};
+
+const HOUR: i64 = 3_600_000;
+
+/// Seconds without a change after which every listing has been looked at again.
+const QUIET: u32 = 70;
+
+/// Every change exactly once.
+fn assert_exact(world: &World) {
+    let written: Vec<_> = world.aws.history().iter().map(|record| record.sequence.to_string()).collect();
+    let seen: Vec<_> = world.durable.seen.iter().map(|seen| seen.sequence.clone()).collect();
+    let unique: BTreeSet<_> = seen.iter().cloned().collect();
+    let lost: Vec<_> = written.iter().filter(|sequence| !unique.contains(*sequence)).collect();
+    assert!(lost.is_empty(), "{} of {} changes lost: {lost:?}", lost.len(), written.len());
+    assert_eq!(seen.len(), unique.len(), "changes came twice");
+}
+
+fn assert_none_lost(world: &World, from: usize) {
+    let unique: BTreeSet<_> = world.durable.seen.iter().map(|seen| seen.sequence.clone()).collect();
+    let lost =
+        world.aws.history()[from..].iter().filter(|record| !unique.contains(&record.sequence.to_string()));
+    assert_eq!(lost.count(), 0);
+}
+
+/// I2: for each key, in the order in which it was changed (first sightings, when changes repeat).
+fn assert_ordered(world: &World) {
+    let mut last: BTreeMap<&str, SequenceNumber> = BTreeMap::new();
+    let mut known = BTreeSet::new();
+    for seen in world.durable.seen.iter().filter(|seen| known.insert(seen.sequence.clone())) {
+        let number = SequenceNumber::parse(&seen.sequence).unwrap();
+        if let Some(before) = last.insert(&seen.key, number.clone()) {
+            assert!(before < number, "key {} went from {before} to {number}", seen.key);
+        }
+    }
+}
+
+/// Runs until all changes are read, with nothing else happening.
+fn drain(world: &mut World, session: &mut Session) {
+    let mut quiet = 0;
+    for _ in 0..2_000 {
+        if session.over.is_some() {
+            break;
+        }
+        let before = world.durable.seen.len();
+        session.run_for(world, 1_000);
+        session.take_all(world);
+        session.commit(world);
+        quiet = if world.durable.seen.len() == before { quiet + 1 } else { 0 };
+        if quiet > QUIET && session.is_caught_up(world) {
+            return;
+        }
+    }
+    if let Some(Err(error)) = &session.over {
+        panic!("{error:?}");
+    }
+    panic!("never caught up: {:#?}", session.run.metrics(session.now(world)));
+}
+
+/// Eight lineages that roll over at random moments, an awkward service, a reader killed twenty times.
+fn rollovers(seed: u64, keeper: Keeper, rollovers: u32, kills: u32) -> World {
+    let mut world = World::new(seed, 8);
+    make_awkward(&mut world);
+    let options = Options { keeper, seed, ..options() };
+    let mut session = world.start(options.clone()).unwrap();
+    let (mut rolled, mut killed) = (0, 0);
+    while rolled < rollovers || killed < kills {
+        for _ in 0..world.dice.roll(40) {
+            world.write(30);
+        }
+        if rolled < rollovers && world.dice.chance(60) {
+            world.roll_over_any();
+            rolled += 1;
+        }
+        let pause = 1 + world.dice.roll(3_000) as i64;
+        session.run_for(&mut world, pause);
+        consume_some(&mut world, &mut session);
+        if killed < kills && world.dice.chance(25) {
+            session = world.start(options.clone()).unwrap();
+            killed += 1;
+        }
+        if let Some(Err(error)) = &session.over {
+            panic!("seed {seed}: {error:?}");
+        }
+    }
+    drain(&mut world, &mut session);
+    world
+}
+
+fn make_awkward(world: &mut World) {
+    let drawn = (world.dice.roll(1 << 32), world.dice.roll(4), world.dice.roll(5_000), world.dice.roll(3));
+    let knobs = world.aws.knobs_mut();
+    knobs.permute = Some(drawn.0);
+    knobs.listing_page = 1 + drawn.1 as usize * 3;
+    knobs.stale_ms = drawn.2 as i64;
+    knobs.hide_parent_ms = 400;
+    knobs.empty_pages = drawn.3 as u32;
+    knobs.end_page = twin::EndPage::Mixed;
+    knobs.page_records = 1 + drawn.1 as usize * 10;
+}
+
+fn consume_some(world: &mut World, session: &mut Session) {
+    if world.dice.chance(30) {
+        return;
+    }
+    session.take_all(world);
+    if world.dice.chance(70) {
+        session.commit(world);
+    }
+}
+
+#[test]
+fn every_change_once_and_in_order_through_rollovers_and_kills() {
+    for seed in 0..8 {
+        let world = rollovers(seed, Keeper::Loader, 50, 20);
+        assert_exact(&world);
+        assert_ordered(&world);
+    }
+}
+
+#[test]
+fn a_plain_consumer_loses_nothing_through_rollovers_and_kills() {
+    for seed in 100..108 {
+        let world = rollovers(seed, Keeper::Store, 50, 20);
+        assert_none_lost(&world, 0);
+        assert_ordered(&world);
+    }
+}
+
+#[test]
+fn an_idle_table_has_no_gap_through_two_days_of_rollovers_and_kills() {
+    for seed in 0..3 {
+        let mut world = World::new(seed, 4);
+        world.aws.knobs_mut().roll_every_ms = Some(4 * HOUR);
+        let poll_interval = Duration::from_secs(15);
+        let options = Options { keeper: Keeper::Store, poll_interval, ..options() };
+        world.start(options.clone()).unwrap().run_for(&mut world, 200_000);
+        let end = world.aws.now_ms() + 48 * HOUR;
+        while world.aws.now_ms() < end {
+            let mut session = world.start(options.clone()).unwrap();
+            let alive = 10_000 + world.dice.roll(2 * HOUR as u64) as i64;
+            session.run_for(&mut world, alive);
+            assert!(session.over.is_none(), "seed {seed}: {:?}", session.over);
+            let down = world.dice.roll(5 * HOUR as u64);
+            world.aws.advance(down);
+        }
+        world.write(5);
+        let mut session = world.start(options).unwrap();
+        drain(&mut world, &mut session);
+        assert_exact(&world);
+        assert_eq!(world.durable.gaps, []);
+    }
+}
+
+#[test]
+fn latest_killed_before_its_first_record_loses_nothing_written_meanwhile() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, 3);
+        (0..200).for_each(|_| world.write(20));
+        world.aws.advance(60_000);
+        let options = Options { start: Start::Latest, keeper: Keeper::Store, ..options() };
+        let mut session = world.start(options.clone()).unwrap();
+        session.open(&mut world);
+        let before = world.aws.history().len();
+        drop(session);
+        for _ in 0..30 {
+            world.write(20);
+            if world.dice.chance(20) {
+                world.roll_over_any();
+            }
+            world.aws.advance(100);
+        }
+        let mut session = world.start(options).unwrap();
+        drain(&mut world, &mut session);
+        assert_none_lost(&world, before);
+        assert!(world.durable.seen.len() < 200, "latest read the past: {}", world.durable.seen.len());
+        assert_ordered(&world);
+    }
+}
+
+#[test]
+fn a_checkpoint_older_than_the_retention_is_a_gap() {
+    let mut world = World::new(3, 2);
+    (0..50).for_each(|_| world.write(10));
+    let options = options();
+    let mut session = world.start(options.clone()).unwrap();
+    drain(&mut world, &mut session);
+    (0..50).for_each(|_| world.write(10));
+    world.aws.advance(25 * HOUR as u64);
+    (0..5).for_each(|_| world.write(10));
+    let mut session = world.start(options.clone()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 60_000);
+    match &session.over {
+        Some(Err(error)) => assert_eq!(error.kind(), ErrorKind::Gap),
+        other => panic!("{other:?}"),
+    }
+    let mut session = world.start(Options { on_gap: OnGap::Continue, ..options }).unwrap();
+    drain(&mut world, &mut session);
+    assert!(!world.durable.gaps.is_empty());
+    assert_none_lost(&world, 100);
+}
+
+#[test]
+fn a_stream_that_was_switched_off_and_on_is_a_gap_and_then_goes_on() {
+    let mut world = World::new(4, 2);
+    (0..40).for_each(|_| world.write(10));
+    let options = options();
+    let mut session = world.start(options.clone()).unwrap();
+    drain(&mut world, &mut session);
+    world.reenable_stream();
+    (0..40).for_each(|_| world.write(10));
+    session.run_for(&mut world, 200_000);
+    assert!(
+        matches!(&session.over, Some(Err(error)) if error.kind() == ErrorKind::Gap),
+        "{:?}",
+        session.over
+    );
+    let mut session = world.start(Options { on_gap: OnGap::Continue, ..options }).unwrap();
+    for _ in 0..300 {
+        session.run_for(&mut world, 1_000);
+        session.take_all(&mut world);
+        session.commit(&mut world);
+    }
+    assert!(session.over.is_none(), "{:?}", session.over);
+    assert_eq!(world.durable.gaps.len(), 1);
+    assert_exact(&world);
+}
+
+#[test]
+fn cursors_that_expire_behind_a_slow_consumer_are_renewed_without_loss() {
+    let mut world = World::new(5, 2);
+    let options = Options { batch_rows: 10, memory_limit: 9 * 1024 * 1024, ..options() };
+    let mut session = world.start(options).unwrap();
+    session.open(&mut world);
+    for round in 0..6 {
+        (0..400).for_each(|_| world.write(20));
+        session.run_for(&mut world, 20 * 60_000);
+        assert!(session.run.metrics(session.now(&world)).memory_peak <= 13 * 1024 * 1024);
+        if round % 2 == 1 {
+            session.take_all(&mut world);
+            session.commit(&mut world);
+        }
+    }
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    assert_ordered(&world);
+}
+
+#[test]
+fn a_bounded_run_ends_with_everything_that_was_there() {
+    let mut world = World::new(6, 4);
+    (0..300).for_each(|_| world.write(40));
+    (0..6).for_each(|_| world.roll_over_any());
+    (0..300).for_each(|_| world.write(40));
+    let mut session = world.start(Options { follow: false, ..options() }).unwrap();
+    while session.over.is_none() {
+        session.step(&mut world, 1_000);
+        session.take_all(&mut world);
+        session.commit(&mut world);
+    }
+    assert!(matches!(session.over, Some(Ok(()))), "{:?}", session.over);
+    session.take_all(&mut world);
+    session.commit(&mut world);
+    assert_exact(&world);
+    assert!(session.now(&world).as_secs() < 60);
+}
+
+#[test]
+fn an_idle_shard_is_asked_no_more_often_than_its_poll_interval() {
+    let mut world = World::new(7, 1);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 60_000);
+    world.aws.reset_calls();
+    session.run_for(&mut world, 600_000);
+    let calls = world.aws.count(twin::Op::GetRecords).calls;
+    assert!(calls <= 600, "{calls} calls in 600 seconds");
+    assert!(calls >= 500, "{calls} calls in 600 seconds");
+}

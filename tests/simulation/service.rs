@@ -1,0 +1,117 @@
+//! Joins the twin and the core: what the network and the source do, in virtual time.
+
+use bytes::Bytes;
+use shardarrow::error::{Error, ErrorKind, Result};
+use shardarrow::page::{
+    Cursor, Description, KeyAttribute, KeyKind, Listing, OpenAt, Opened, Page, Scope, Shard, StreamStatus,
+    ViewType,
+};
+use shardarrow::position::{SequenceNumber, ShardId};
+use twin::{Aws, AwsError, DescribeStream, IteratorType};
+
+pub fn describe(aws: &mut Aws, table: &str) -> Result<Description> {
+    let answer = aws.describe_table(table).map_err(failure)?;
+    let stream_arn = answer
+        .latest_stream_arn
+        .ok_or_else(|| Error::new(ErrorKind::StreamUnusable, "the table has no stream"))?;
+    let status = aws.describe_stream(&DescribeStream::all(&stream_arn)).map_err(failure)?.stream_status;
+    Ok(Description {
+        table: table.into(),
+        table_arn: answer.table_arn,
+        stream_arn,
+        keys: vec![KeyAttribute { name: "k".into(), kind: KeyKind::Text }],
+        view: ViewType::NewAndOldImages,
+        status: parse_status(status),
+    })
+}
+
+pub fn list(aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
+    let mut request = DescribeStream::all(stream);
+    if let Scope::ChildrenOf(parent) = scope {
+        request = request.children_of(parent.as_str());
+    }
+    let mut shards = Vec::new();
+    loop {
+        let page = match aws.describe_stream(&request) {
+            Ok(page) => page,
+            Err(error) if shards.is_empty() => return Err(failure(error)),
+            Err(_) => {
+                let server_time = Some(aws.now_ms());
+                return Ok(Listing { shards, status: StreamStatus::Enabled, complete: false, server_time });
+            }
+        };
+        shards.extend(page.shards.iter().map(shard));
+        match page.last_evaluated_shard_id {
+            Some(last) => request = request.after(&last),
+            None => {
+                let status = parse_status(page.stream_status);
+                return Ok(Listing { shards, status, complete: true, server_time: Some(aws.now_ms()) });
+            }
+        }
+    }
+}
+
+fn shard(description: &twin::ShardDescription) -> Shard {
+    let number = |text: &str| SequenceNumber::parse(text).unwrap();
+    Shard {
+        id: ShardId::new(description.shard_id.as_str()),
+        parents: description.parent_shard_id.iter().map(|parent| ShardId::new(parent.as_str())).collect(),
+        starting: Some(number(&description.sequence_number_range.starting_sequence_number)),
+        ending: description.sequence_number_range.ending_sequence_number.as_deref().map(number),
+    }
+}
+
+pub fn open(aws: &mut Aws, stream: &str, shard: &ShardId, at: &OpenAt) -> Result<Opened> {
+    let (kind, sequence) = match at {
+        OpenAt::Beginning => (IteratorType::TrimHorizon, None),
+        OpenAt::Latest => (IteratorType::Latest, None),
+        OpenAt::At(number) => (IteratorType::AtSequenceNumber, Some(number.as_str())),
+        OpenAt::After(number) => (IteratorType::AfterSequenceNumber, Some(number.as_str())),
+    };
+    let cursor = aws.get_shard_iterator(stream, shard.as_str(), kind, sequence).map_err(failure)?;
+    Ok(Opened { cursor: Cursor(cursor.into()), server_time: Some(aws.now_ms()) })
+}
+
+pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
+    let body = aws.get_records_body(&cursor.0, Some(1000)).map_err(failure)?;
+    let records =
+        records_of(&body).ok_or_else(|| Error::new(ErrorKind::BadPage, "no records in the page"))?;
+    let next = next_of(&body, &records);
+    Ok(Page { shard: shard.clone(), records, next, server_time: Some(aws.now_ms()), body })
+}
+
+fn records_of(body: &Bytes) -> Option<std::ops::Range<usize>> {
+    let text = std::str::from_utf8(body).ok()?;
+    let start = text.find("\"Records\":[")? + "\"Records\":[".len();
+    Some(start..text.rfind(']')?)
+}
+
+fn next_of(body: &Bytes, records: &std::ops::Range<usize>) -> Option<Cursor> {
+    let mut envelope = body[..records.start].to_vec();
+    envelope.extend_from_slice(&body[records.end..]);
+    let envelope: serde_json::Value = serde_json::from_slice(&envelope).ok()?;
+    envelope["NextShardIterator"].as_str().map(|cursor| Cursor(cursor.into()))
+}
+
+fn parse_status(status: &str) -> StreamStatus {
+    match status {
+        "ENABLING" => StreamStatus::Enabling,
+        "ENABLED" => StreamStatus::Enabled,
+        "DISABLING" => StreamStatus::Disabling,
+        _ => StreamStatus::Disabled,
+    }
+}
+
+fn failure(error: AwsError) -> Error {
+    let kind = match error.code.rsplit(['#', '.']).next().unwrap_or_default() {
+        "ExpiredIteratorException" => ErrorKind::IteratorExpired,
+        "TrimmedDataAccessException" => ErrorKind::Trimmed,
+        "ResourceNotFoundException" => ErrorKind::NotFound,
+        "ThrottlingException" | "LimitExceededException" => ErrorKind::Throttled,
+        "AccessDeniedException" => ErrorKind::AccessDenied,
+        "ValidationException" => ErrorKind::InvalidRequest,
+        code if code == AwsError::BAD_BODY => ErrorKind::BadPage,
+        _ => ErrorKind::Service,
+    };
+    Error::new(kind, error.message).with_code(error.code)
+}

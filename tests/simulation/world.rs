@@ -1,0 +1,331 @@
+//! One seeded world: a table that changes, a service with faults, and sessions of the core that
+//! come and go. Nothing here has a clock, a thread or a socket.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use shardarrow::batch::Batch;
+use shardarrow::checkpoint::{Checkpoint, Gap, Save};
+
+use shardarrow::error::Error;
+use shardarrow::run::{Action, Event, Keeper, OnGap, Options, Run, Start};
+use twin::{Attributes, Aws, CreateTable, StreamSpecification};
+
+use crate::service;
+
+pub const TABLE: &str = "orders";
+const MIB: usize = 1024 * 1024;
+
+/// A small generator (splitmix64), so that a seed is a whole story.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % below.max(1)
+    }
+
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.roll(100) < percent
+    }
+}
+
+pub fn options() -> Options {
+    Options {
+        start: Start::Earliest,
+        follow: true,
+        settle: Duration::from_secs(10),
+        keeper: Keeper::Loader,
+        commit_interval: Duration::from_secs(1),
+        batch_rows: 50,
+        batch_bytes: MIB,
+        batch_wait: Duration::from_millis(100),
+        memory_limit: 64 * MIB,
+        page_bytes: 4 * MIB,
+        on_gap: OnGap::Fail,
+        poll_interval: Duration::from_secs(1),
+        discovery_interval: Duration::from_secs(60),
+        stall_timeout: Duration::from_secs(300),
+        seed: 1,
+    }
+}
+
+/// One change as the consumer saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub shard: String,
+    pub sequence: String,
+    pub key: String,
+}
+
+/// What outlives a kill: the consumer's rows and the checkpoint, written together or not at all.
+#[derive(Default)]
+pub struct Durable {
+    pub checkpoint: Option<Checkpoint>,
+    pub seen: Vec<Seen>,
+    pub gaps: Vec<Gap>,
+}
+
+pub struct World {
+    pub aws: Aws,
+    pub dice: Dice,
+    pub durable: Durable,
+    pub latency_ms: u64,
+    versions: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, partitions: usize) -> Self {
+        let mut aws = Aws::new(seed);
+        aws.set_partitions(TABLE, partitions);
+        let view = Some(twin::ViewType::NewAndOldImages);
+        aws.create_table(&CreateTable::with_key(TABLE, "k", view)).unwrap();
+        Self { aws, dice: Dice::new(seed), durable: Durable::default(), latency_ms: 20, versions: 0 }
+    }
+
+    /// Writes one change to a random key; every write differs from the last.
+    pub fn write(&mut self, keys: u64) {
+        self.versions += 1;
+        let key = format!("k{}", self.dice.roll(keys));
+        let id = serde_json::json!({ "S": key });
+        let version = serde_json::json!({ "N": self.versions.to_string() });
+        let item: Attributes = [("k".to_owned(), id.clone()), ("v".to_owned(), version)].into();
+        if self.dice.chance(15) {
+            self.aws.delete_item(TABLE, &[("k".to_owned(), id)].into()).unwrap();
+        } else {
+            self.aws.put_item(TABLE, &item).unwrap();
+        }
+    }
+
+    pub fn roll_over_any(&mut self) {
+        let partitions = self.aws.partitions(TABLE) as u64;
+        let partition = self.dice.roll(partitions) as usize;
+        self.aws.roll_over(TABLE, partition).unwrap();
+    }
+
+    pub fn reenable_stream(&mut self) {
+        let off = StreamSpecification { stream_enabled: false, stream_view_type: None };
+        self.aws.update_table(TABLE, &off).unwrap();
+        self.aws.advance(1000);
+        self.aws.update_table(TABLE, &StreamSpecification::view(twin::ViewType::NewAndOldImages)).unwrap();
+    }
+
+    /// A process starts: it describes the table and goes on from what is durable.
+    pub fn start(&mut self, options: Options) -> Result<Session, Error> {
+        let description = service::describe(&mut self.aws, TABLE)?;
+        let checkpoint = self.durable.checkpoint.clone();
+        let schema = checkpoint.as_ref().map(|checkpoint| checkpoint.schema.as_ref().clone());
+        let _ = schema;
+        let decoder = Box::new(crate::plain::Plain::default());
+        let keeper = options.keeper;
+        let run = Run::new(description, options, decoder, checkpoint)?;
+        let mut session = Session {
+            run,
+            keeper,
+            born_ms: self.aws.now_ms(),
+            inbox: BTreeMap::new(),
+            arrivals: 0,
+            queue: VecDeque::new(),
+            hand: Vec::new(),
+            over: None,
+        };
+        let actions = session.run.start(Duration::ZERO);
+        session.carry_out(actions, self);
+        Ok(session)
+    }
+}
+
+/// One life of the process, from its start to its end or its kill.
+pub struct Session {
+    pub run: Run,
+    pub keeper: Keeper,
+    born_ms: i64,
+    inbox: BTreeMap<(i64, u64), Event>,
+    arrivals: u64,
+    pub queue: VecDeque<Batch>,
+    /// Taken and not yet committed.
+    pub hand: Vec<Batch>,
+    pub over: Option<Result<(), Error>>,
+}
+
+impl Session {
+    pub fn now(&self, world: &World) -> Duration {
+        Duration::from_millis((world.aws.now_ms() - self.born_ms).max(0) as u64)
+    }
+
+    /// Goes on to the next thing that happens, no later than `within_ms` from now.
+    pub fn step(&mut self, world: &mut World, within_ms: i64) {
+        let limit = world.aws.now_ms() + within_ms;
+        let wake = self.run.deadline().map(|due| self.born_ms + due.as_millis() as i64 + 1);
+        let arrival = self.inbox.keys().next().map(|(at, _)| *at);
+        let next = [wake, arrival, Some(limit)].into_iter().flatten().min().unwrap_or(limit);
+        world.aws.advance((next - world.aws.now_ms()).max(0) as u64);
+        let arrived = arrival.is_some_and(|at| at <= world.aws.now_ms());
+        let event = if arrived { self.inbox.pop_first().map(|(_, event)| event) } else { Some(Event::Tick) };
+        if let Some(event) = event {
+            self.hear(event, world);
+        }
+    }
+
+    /// Runs until reading may begin, and does what a consumer must for that.
+    pub fn open(&mut self, world: &mut World) {
+        for _ in 0..10_000 {
+            if self.run.is_open() || self.over.is_some() {
+                return self.commit(world);
+            }
+            self.step(world, 1_000);
+        }
+        panic!("the stream never opened: {:#?}", self.run.metrics(self.now(world)));
+    }
+
+    /// Makes durable what was taken, the way this session's keeper does it.
+    pub fn commit(&mut self, world: &mut World) {
+        match self.keeper {
+            Keeper::Loader => self.load(world),
+            Keeper::Store => self.use_and_commit(world),
+        }
+    }
+
+    pub fn run_for(&mut self, world: &mut World, ms: i64) {
+        let until = world.aws.now_ms() + ms;
+        while world.aws.now_ms() < until && self.over.is_none() {
+            self.step(world, until - world.aws.now_ms());
+        }
+    }
+
+    fn hear(&mut self, event: Event, world: &mut World) {
+        let now = self.now(world);
+        let actions = self.run.step(event, now);
+        self.carry_out(actions, world);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>, world: &mut World) {
+        for action in actions {
+            match action {
+                Action::Emit(batch) => self.queue.push_back(batch),
+                Action::Save(save) => self.save(&save, world),
+                Action::Warn(_) => {}
+                Action::Fail(error) => self.over = Some(Err(error)),
+                Action::End => self.over = Some(Ok(())),
+                request => {
+                    let event = answer(request, &mut world.aws);
+                    self.arrive(event, world);
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, event: Event, world: &mut World) {
+        let latency = 1 + world.dice.roll(world.latency_ms * 2) as i64;
+        self.arrivals += 1;
+        self.inbox.insert((world.aws.now_ms() + latency, self.arrivals), event);
+    }
+
+    fn save(&mut self, save: &Save, world: &mut World) {
+        keep(save, world);
+        self.arrive(Event::Saved { through: save.through, result: Ok(()) }, world);
+    }
+
+    /// The consumer takes what is ready.
+    pub fn take_all(&mut self, world: &mut World) {
+        while let Some(batch) = self.queue.pop_front() {
+            let number = batch.number;
+            self.hand.push(batch);
+            self.hear(Event::Taken { batch: number }, world);
+        }
+    }
+
+    /// A loader commits what it has taken, with the checkpoint, in one transaction.
+    fn load(&mut self, world: &mut World) {
+        let save = self.run.state();
+        for batch in self.hand.drain(..) {
+            world.durable.seen.extend(rows(&batch.records));
+        }
+        keep(&save, world);
+        self.hear(Event::Saved { through: save.through, result: Ok(()) }, world);
+    }
+
+    /// A plain consumer uses what it has taken, then says that it is done.
+    fn use_and_commit(&mut self, world: &mut World) {
+        for batch in std::mem::take(&mut self.hand) {
+            world.durable.seen.extend(rows(&batch.records));
+            self.hear(Event::Done { batch: batch.number, alone: false }, world);
+        }
+    }
+
+    /// Whether every shard has been read as far as anybody can tell.
+    pub fn is_caught_up(&self, world: &World) -> bool {
+        let metrics = self.run.metrics(self.now(world));
+        let reading = metrics.shards.values().filter(|shard| shard.state != "finished");
+        let mut idle = 0;
+        for shard in reading {
+            if shard.lag_seconds != Some(0.0) {
+                return false;
+            }
+            idle += 1;
+        }
+        idle > 0 && self.queue.is_empty()
+    }
+}
+
+fn keep(save: &Save, world: &mut World) {
+    assert_never_back(world.durable.checkpoint.as_ref(), &save.checkpoint);
+    let text = save.checkpoint.to_json();
+    world.durable.checkpoint = Some(Checkpoint::parse(&text).unwrap());
+    world.durable.gaps.extend(save.gaps.iter().cloned());
+}
+
+/// I6: positions are monotone for each shard of one stream.
+fn assert_never_back(old: Option<&Checkpoint>, new: &Checkpoint) {
+    let Some(old) = old.filter(|old| old.stream_arn == new.stream_arn) else { return };
+    for (id, state) in &old.shards {
+        if let Some(now) = new.shards.get(id) {
+            assert!(
+                now.position >= state.position,
+                "{id} went back from {} to {}",
+                state.position,
+                now.position
+            );
+            assert!(state.finished.is_none() || now.finished.is_some(), "{id} is unfinished again");
+        }
+    }
+}
+
+fn answer(request: Action, aws: &mut Aws) -> Event {
+    match request {
+        Action::List { stream, scope } => {
+            let result = service::list(aws, &stream, &scope);
+            Event::Listed { scope, result }
+        }
+        Action::Open { stream, shard, at } => {
+            let result = service::open(aws, &stream, &shard, &at);
+            Event::Opened { shard, result }
+        }
+        Action::Fetch { shard, cursor } => {
+            let result = service::fetch(aws, &shard, &cursor);
+            Event::Fetched { shard, result }
+        }
+        _ => Event::Described(service::describe(aws, TABLE)),
+    }
+}
+
+pub fn rows(records: &RecordBatch) -> Vec<Seen> {
+    let text = |name: &str| {
+        let column = records.column_by_name(name).unwrap();
+        let column = arrow_cast::cast(column, &arrow_schema::DataType::Utf8).unwrap();
+        let column = arrow_array::cast::AsArray::as_string::<i32>(&column).clone();
+        (0..column.len()).map(|row| column.value(row).to_owned()).collect::<Vec<_>>()
+    };
+    use arrow_array::Array as _;
+    let (shards, sequences, keys) = (text("_shard"), text("_sequence"), text("k"));
+    let rows = shards.into_iter().zip(sequences).zip(keys);
+    rows.map(|((shard, sequence), key)| Seen { shard, sequence, key }).collect()
+}

@@ -1,0 +1,104 @@
+//! What was asked, how often and when; and the rates at which asking is refused.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Millis;
+use crate::error::AwsError;
+use crate::knobs::Knobs;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Op {
+    CreateTable,
+    DescribeTable,
+    UpdateTable,
+    DeleteTable,
+    ListTables,
+    PutItem,
+    DeleteItem,
+    GetItem,
+    BatchWriteItem,
+    Scan,
+    ListStreams,
+    DescribeStream,
+    GetShardIterator,
+    GetRecords,
+}
+
+/// One call, by virtual time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Call {
+    pub at_ms: Millis,
+    pub op: Op,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// The code of the error the caller got, scripted ones included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    pub calls: u64,
+    pub errors: u64,
+    /// Calls by shard, for calls that name one.
+    pub shards: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pub(crate) counts: BTreeMap<Op, Count>,
+    pub(crate) log: VecDeque<Call>,
+}
+
+impl Calls {
+    pub(crate) fn record(&mut self, call: Call, keep: usize) {
+        let count = self.counts.entry(call.op).or_default();
+        count.calls += 1;
+        count.errors += u64::from(call.error.is_some());
+        if let Some(shard) = &call.shard {
+            match count.shards.get_mut(shard) {
+                Some(calls) => *calls += 1,
+                None => drop(count.shards.insert(shard.clone(), 1)),
+            }
+        }
+        self.log.push_back(call);
+        while self.log.len() > keep {
+            self.log.pop_front();
+        }
+    }
+}
+
+/// Token buckets in virtual time; each holds one second's worth.
+#[derive(Debug, Default)]
+pub(crate) struct Buckets {
+    levels: BTreeMap<(Op, Option<String>), (f64, Millis)>,
+}
+
+impl Buckets {
+    /// # Errors
+    /// `ThrottlingException` (recorded; the model does not declare it).
+    pub(crate) fn take(
+        &mut self,
+        op: Op,
+        shard: Option<&str>,
+        now: Millis,
+        knobs: &Knobs,
+    ) -> Result<(), AwsError> {
+        let (rate, scope) = match op {
+            Op::DescribeStream => (knobs.describe_stream_per_second, None),
+            Op::GetRecords => (knobs.get_records_per_second, shard.map(str::to_owned)),
+            _ => (None, None),
+        };
+        let Some(rate) = rate.filter(|rate| *rate > 0.0) else { return Ok(()) };
+        let (level, since) = self.levels.entry((op, scope)).or_insert((rate.max(1.0), now));
+        *level = (*level + (now - *since) as f64 / 1000.0 * rate).min(rate.max(1.0));
+        *since = now;
+        if *level < 1.0 {
+            return Err(AwsError::throttled());
+        }
+        *level -= 1.0;
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! `POST /__twin`: what a test does to the service from outside.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::aws::Aws;
+use crate::error::AwsError;
+use crate::faults::Injection;
+use crate::item::Attributes;
+use crate::knobs::Knobs;
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+enum Command {
+    Now {},
+    Advance { ms: u64 },
+    RealTime { on: bool },
+    Partitions { table: String, count: usize },
+    RollOver { table: String, partition: usize },
+    Split { table: String, partition: usize },
+    Expire { table: String, key: Attributes },
+    Inject(Injection),
+    ClearFaults {},
+    Knobs { set: Option<Value> },
+    Counters {},
+    Calls { last: Option<usize> },
+    ResetCalls {},
+    History { table: String },
+}
+
+/// Carries out one command; every answer has `now_ms`.
+///
+/// # Errors
+/// A sentence, for a command that does not parse or cannot be done.
+pub(crate) fn control(aws: &mut Aws, body: &[u8]) -> Result<Value, String> {
+    let command: Command = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    aws.settle();
+    let mut answer = run(aws, command).map_err(|error| error.to_string())?;
+    if let Some(members) = answer.as_object_mut() {
+        members.insert("now_ms".into(), json!(aws.now_ms()));
+    }
+    Ok(answer)
+}
+
+fn run(aws: &mut Aws, command: Command) -> Result<Value, AwsError> {
+    match command {
+        Command::Now {} => {}
+        Command::Advance { ms } => aws.advance(ms),
+        Command::RealTime { on } => aws.follow_real_time(on),
+        Command::Partitions { table, count } => aws.set_partitions(&table, count),
+        Command::RollOver { table, partition } => {
+            let (parent, child) = aws.roll_over(&table, partition)?;
+            return Ok(json!({ "parent": parent.as_ref(), "children": [child.as_ref()] }));
+        }
+        Command::Split { table, partition } => {
+            let (parent, lower, upper) = aws.split(&table, partition)?;
+            return Ok(json!({ "parent": parent.as_ref(), "children": [lower.as_ref(), upper.as_ref()] }));
+        }
+        Command::Expire { table, key } => aws.expire(&table, &key)?,
+        Command::Inject(injection) => aws.inject(injection),
+        Command::ClearFaults {} => aws.clear_faults(),
+        Command::Knobs { set } => return turn(aws, set),
+        Command::Counters {} => {
+            return Ok(json!({ "counters": aws.counts(), "pending_faults": aws.pending_faults() }));
+        }
+        Command::Calls { last } => {
+            let calls: Vec<_> = aws.calls().collect();
+            let skip = calls.len().saturating_sub(last.unwrap_or(usize::MAX));
+            return Ok(json!({ "calls": calls.get(skip..) }));
+        }
+        Command::ResetCalls {} => aws.reset_calls(),
+        Command::History { table } => return Ok(history(aws, &table)),
+    }
+    Ok(json!({}))
+}
+
+/// Overlays the knobs that are given on those that stand; answers with all of them.
+fn turn(aws: &mut Aws, set: Option<Value>) -> Result<Value, AwsError> {
+    let invalid = |error: serde_json::Error| AwsError::validation(error.to_string());
+    let mut all = serde_json::to_value(aws.knobs()).map_err(invalid)?;
+    if let (Some(all), Some(Value::Object(set))) = (all.as_object_mut(), set) {
+        all.extend(set);
+    }
+    *aws.knobs_mut() = serde_json::from_value::<Knobs>(all.clone()).map_err(invalid)?;
+    Ok(json!({ "knobs": all }))
+}
+
+/// Every record of a table's streams, in order of writing.
+fn history(aws: &Aws, table: &str) -> Value {
+    let prefix = format!(":table/{table}/stream/");
+    let records: Vec<Value> = aws
+        .history()
+        .iter()
+        .filter(|record| record.stream.contains(&prefix))
+        .map(|record| {
+            json!({
+                "stream": record.stream.as_ref(),
+                "shard": record.shard.as_ref(),
+                "sequence": record.sequence.as_str(),
+                "event": record.event.name(),
+                "key": record.key.as_ref(),
+                "ttl": record.ttl,
+                "created_ms": record.created_ms,
+            })
+        })
+        .collect();
+    json!({ "records": records })
+}

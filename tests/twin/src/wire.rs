@@ -1,0 +1,264 @@
+//! JSON 1.0: requests in, answers out. Items and records are copied as the text they are kept in.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::aws::Aws;
+use crate::calls::Op;
+use crate::dynamodb::Write;
+use crate::error::{AwsError, Result};
+use crate::faults::Fault;
+use crate::item::{Attributes, Item};
+use crate::listing::DescribeStream;
+use crate::records::{IteratorType, page_body, shard_of};
+use crate::table::{CreateTable, StreamSpecification};
+
+/// What goes back over the wire: the answer, and what is done to it on the way.
+pub(crate) struct Answer {
+    pub(crate) result: Result<Bytes>,
+    pub(crate) damage: Option<Fault>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TableRequest {
+    table_name: String,
+    #[serde(default)]
+    stream_specification: Option<StreamSpecification>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ItemRequest {
+    table_name: String,
+    #[serde(default)]
+    item: Attributes,
+    #[serde(default)]
+    key: Attributes,
+    #[serde(default)]
+    return_values: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ScanRequest {
+    table_name: String,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    exclusive_start_key: Option<Attributes>,
+    #[serde(default)]
+    select: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchRequest {
+    request_items: BTreeMap<String, Vec<WriteRequest>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+enum WriteRequest {
+    PutRequest {
+        #[serde(rename = "Item")]
+        item: Attributes,
+    },
+    DeleteRequest {
+        #[serde(rename = "Key")]
+        key: Attributes,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListRequest {
+    #[serde(default)]
+    table_name: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    exclusive_start_stream_arn: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct IteratorRequest {
+    stream_arn: String,
+    shard_id: String,
+    shard_iterator_type: IteratorType,
+    #[serde(default)]
+    sequence_number: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RecordsRequest {
+    shard_iterator: String,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// Members that would change an answer and that the twin does not know: refused, never ignored.
+const NOT_MODELLED: [&str; 13] = [
+    "AttributeUpdates",
+    "AttributesToGet",
+    "ConditionExpression",
+    "ConditionalOperator",
+    "Expected",
+    "FilterExpression",
+    "GlobalSecondaryIndexUpdates",
+    "IndexName",
+    "ProjectionExpression",
+    "ScanFilter",
+    "Segment",
+    "TotalSegments",
+    "UpdateExpression",
+];
+
+impl Aws {
+    /// Answers a request of the given operation.
+    pub(crate) fn answer(&mut self, op: Op, body: &[u8]) -> Answer {
+        let shard = shard_named(op, body);
+        let result = self.observe(op, shard.as_deref(), |aws| dispatch(aws, op, body));
+        Answer { result, damage: self.take_damage() }
+    }
+}
+
+/// The shard a request is about, read before anything is decided so that faults can match it.
+fn shard_named(op: Op, body: &[u8]) -> Option<String> {
+    match op {
+        Op::GetRecords => shard_of(&parse::<RecordsRequest>(body).ok()?.shard_iterator),
+        Op::GetShardIterator => Some(parse::<IteratorRequest>(body).ok()?.shard_id),
+        Op::DescribeStream => Some(parse::<DescribeStream>(body).ok()?.shard_filter?.shard_id),
+        _ => None,
+    }
+}
+
+fn dispatch(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
+    match op {
+        Op::GetRecords => {
+            let request: RecordsRequest = parse(body)?;
+            let page = aws.do_get_records(&request.shard_iterator, request.limit)?;
+            Ok(page_body(&page, &aws.knobs))
+        }
+        Op::GetShardIterator => {
+            let IteratorRequest { stream_arn, shard_id, shard_iterator_type: kind, sequence_number } =
+                parse(body)?;
+            let iterator = aws.do_get_iterator(&stream_arn, &shard_id, kind, sequence_number.as_deref())?;
+            bytes(&json!({ "ShardIterator": iterator }))
+        }
+        Op::DescribeStream => {
+            let description = aws.do_describe_stream(&parse(body)?)?;
+            bytes(&json!({ "StreamDescription": description }))
+        }
+        Op::ListStreams => {
+            let ListRequest { table_name: table, limit, exclusive_start_stream_arn: after } = parse(body)?;
+            bytes(&aws.do_list_streams(table.as_deref(), limit, after.as_deref())?)
+        }
+        Op::PutItem | Op::DeleteItem | Op::GetItem => one_item(aws, op, body),
+        Op::BatchWriteItem => {
+            aws.do_batch_write(&writes(parse(body)?))?;
+            bytes(&json!({ "UnprocessedItems": {} }))
+        }
+        Op::Scan => scan(aws, body),
+        Op::CreateTable | Op::DescribeTable | Op::UpdateTable | Op::DeleteTable | Op::ListTables => {
+            tables(aws, op, body)
+        }
+    }
+}
+
+fn tables(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
+    if op == Op::ListTables {
+        return bytes(&json!({ "TableNames": aws.tables.keys().collect::<Vec<_>>() }));
+    }
+    if op == Op::CreateTable {
+        plan_partitions(aws, body)?;
+        let description = aws.do_create_table(&parse::<CreateTable>(body)?)?;
+        return bytes(&json!({ "TableDescription": description }));
+    }
+    let TableRequest { table_name: table, stream_specification: stream } = parse(body)?;
+    match op {
+        Op::DescribeTable => bytes(&json!({ "Table": aws.do_describe_table(&table, "ACTIVE")? })),
+        Op::DeleteTable => bytes(&json!({ "TableDescription": aws.do_delete_table(&table)? })),
+        _ => bytes(&json!({ "TableDescription": aws.do_update_table(&table, stream.as_ref())? })),
+    }
+}
+
+/// The tag `twin:partitions` of a CreateTable says how many lineages its streams have.
+fn plan_partitions(aws: &mut Aws, body: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Tagged {
+        table_name: String,
+        #[serde(default)]
+        tags: Vec<BTreeMap<String, String>>,
+    }
+    let Tagged { table_name, tags } = parse(body)?;
+    let tag = tags.iter().find(|tag| tag.get("Key").is_some_and(|key| key == "twin:partitions"));
+    if let Some(count) = tag.and_then(|tag| tag.get("Value")) {
+        let count = count.parse().map_err(|_| AwsError::validation("twin:partitions must be a number"))?;
+        aws.set_partitions(&table_name, count);
+    }
+    Ok(())
+}
+
+fn one_item(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
+    let request: ItemRequest = parse(body)?;
+    let table = &request.table_name;
+    let (found, member) = match op {
+        Op::GetItem => (aws.do_get_item(table, &request.key)?, "Item"),
+        Op::PutItem => (aws.do_put_item(table, &request.item)?, "Attributes"),
+        _ => (aws.do_delete_item(table, &request.key, false)?, "Attributes"),
+    };
+    let wanted = op == Op::GetItem || request.return_values.as_deref() == Some("ALL_OLD");
+    Ok(match found.filter(|_| wanted) {
+        Some(found) => Bytes::from(format!("{{\"{member}\":{}}}", found.json)),
+        None => Bytes::from_static(b"{}"),
+    })
+}
+
+fn writes(request: BatchRequest) -> Vec<(String, Write)> {
+    let write = |request| match request {
+        WriteRequest::PutRequest { item } => Write::Put(item),
+        WriteRequest::DeleteRequest { key } => Write::Delete(key),
+    };
+    let tables = request.request_items.into_iter();
+    tables.flat_map(|(table, all)| all.into_iter().map(move |one| (table.clone(), write(one)))).collect()
+}
+
+fn scan(aws: &Aws, body: &[u8]) -> Result<Bytes> {
+    let request: ScanRequest = parse(body)?;
+    let page = aws.do_scan(&request.table_name, request.limit, request.exclusive_start_key.as_ref())?;
+    let count = page.items.len();
+    let mut out = format!("{{\"Count\":{count},\"ScannedCount\":{count}");
+    if let Some(last) = &page.last {
+        let _ = write!(out, ",\"LastEvaluatedKey\":{last}");
+    }
+    if request.select.as_deref() != Some("COUNT") {
+        let items: Vec<&str> = page.items.iter().map(|item: &std::sync::Arc<Item>| &*item.json).collect();
+        let _ = write!(out, ",\"Items\":[{}]", items.join(","));
+    }
+    out.push('}');
+    Ok(out.into())
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| AwsError::serialization(error.to_string()))?;
+    if let Some(unknown) = NOT_MODELLED.iter().find(|name| value.get(**name).is_some()) {
+        return Err(AwsError::validation(format!("the twin does not model {unknown}")));
+    }
+    serde_json::from_value(value).map_err(|error| AwsError::validation(error.to_string()))
+}
+
+fn bytes(value: &impl Serialize) -> Result<Bytes> {
+    let text = serde_json::to_vec(value)
+        .map_err(|error| AwsError::new("InternalServerError", 500, error.to_string()))?;
+    Ok(text.into())
+}
