@@ -15,6 +15,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pyarrow as pa
+
 from shardarrow.loaders.base import Loop
 from shardarrow.loaders.duckdb import DuckDBLoader
 from shardarrow.loaders.stop import Stop, on_signals

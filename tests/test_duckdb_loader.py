@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+
 import shardarrow.loaders as loaders
 from loading import (
     RANDOM_KEYS,

@@ -65,8 +65,8 @@ class Report:
     def __repr__(self) -> str:
         effects = f"{self.inserts:,} inserted, {self.updates:,} updated, {self.deletes:,} deleted"
         lines = [
-            f"{self.table} ({self.mode}): {counted(self.rows, 'change')} in {counted(self.commits, 'commit')}, "
-            f"{self.elapsed:.1f} s",
+            f"{self.table} ({self.mode}): {counted(self.rows, 'change')} "
+            f"in {counted(self.commits, 'commit')}, {self.elapsed:.1f} s",
             f"  {effects}" if self.mode == "mirror" else "",
             f"  {counted(self.gaps, 'gap')}: changes are known to be lost" if self.gaps else "",
             f"  {counted(self.quarantined, 'record')} quarantined" if self.quarantined else "",

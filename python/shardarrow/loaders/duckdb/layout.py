@@ -71,7 +71,8 @@ class Layout:
             if both is None:
                 raise LoadError(
                     f"column {column!r} of table {self._target.label} is {self.kinds[column].sql} "
-                    f"but its values arrive as {kind.sql}: load into another table=, or give the column that type"
+                    f"but its values arrive as {kind.sql}: "
+                    "load into another table=, or give the column that type"
                 )
             if both != self.kinds.get(column, both):
                 changed[column] = both

@@ -51,8 +51,8 @@ def parse_name(text: str) -> tuple[str, ...]:
     """
     if not (_NAME.fullmatch(text) and text.isprintable()):
         raise UsageError(
-            f"table {text!r} is not a table's name: write name or schema.name, with double quotes around a part "
-            "that contains a dot, such as '\"my.table\"'"
+            f"table {text!r} is not a table's name: write name or schema.name, with double quotes "
+            "around a part that contains a dot, such as '\"my.table\"'"
         )
     return tuple(
         part[1:-1].replace('""', '"') if part.startswith('"') else part for part in re.findall(_PART, text)

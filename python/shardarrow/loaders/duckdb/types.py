@@ -100,7 +100,7 @@ def _wider_struct(one: Kind, other: Kind) -> Kind | None:
 
 
 def converted(value: str, source: Kind, target: Kind, depth: int = 0) -> str:
-    """SQL that turns the expression ``value`` of kind ``source`` into ``target``, which is as wide or wider."""
+    """SQL that turns the expression `value` of kind `source` into `target`, as wide or wider."""
     if source == target:
         return value
     if source == NULL:
