@@ -196,7 +196,7 @@ impl Table {
         let start = cursor.at;
         let column = &self.schema.columns[number];
         let numbers = if number < self.schema.keys { super::Numbers::Exact } else { self.options.numbers };
-        let kind = Kind::of(cursor, numbers, column.kind.nesting(self.options.nested))?;
+        let kind = Kind::of(cursor, numbers, column.kind.nesting())?;
         cursor.back_to(start);
         let merged = kind.and_then(|kind| column.kind.clone().merge(&kind));
         let Some(merged) = merged.filter(|merged| merged.is_known() && *merged != column.kind) else {
