@@ -74,6 +74,13 @@ impl SqliteStore {
         rows.into_iter().map(|row| inspect_one(&snapshot, &path, row)).collect()
     }
 
+    /// Moves the first checkpoint from the log into the file itself, so that a log that is damaged
+    /// or lost takes the consumer back a little, but never to a first start. It is durable already:
+    /// when another consumer is in the way, the next automatic move does it.
+    fn settle_first(&self) {
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+
     fn write(&mut self, save: &Save) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         write_checkpoint(&transaction, &self.name, &save.checkpoint)?;
@@ -96,7 +103,9 @@ impl CheckpointStore for SqliteStore {
             refuse_backwards(saved, &save.checkpoint)?;
         }
         self.write(save).map_err(|cause| writing(&self.path, cause))?;
-        self.saved = Some(save.checkpoint.clone());
+        if self.saved.replace(save.checkpoint.clone()).is_none() {
+            self.settle_first();
+        }
         Ok(())
     }
 
