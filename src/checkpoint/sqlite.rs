@@ -54,8 +54,9 @@ impl SqliteStore {
             return Err(Error::usage("name is empty; a consumer needs a name such as \"default\""));
         }
         let path = file::resolve(path)?;
-        let lock = ConsumerLock::acquire(&path, name)?;
         let connection = file::open_or_create(&path)?;
+        // After the file is known to be ours: nothing is left beside a file that is not.
+        let lock = ConsumerLock::acquire(&path, name)?;
         let mut store = Self { connection, path, name: name.to_owned(), saved: None, _lock: lock };
         store.saved = store.load()?;
         Ok(store)

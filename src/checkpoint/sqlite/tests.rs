@@ -209,7 +209,7 @@ fn refused(path: &Path, word: &str) {
 
 #[test]
 fn files_that_are_not_ours_are_refused_and_left_alone() {
-    let (_dir, path) = place();
+    let (dir, path) = place();
     for foreign in [&b"hello"[..], &[0xa5; 20_000]] {
         fs::write(&path, foreign).unwrap();
         refused(&path, "not a checkpoint file");
@@ -220,6 +220,7 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
     other.execute_batch("CREATE TABLE checkpoint (name TEXT)").unwrap();
     other.close().unwrap();
     refused(&path, "not a checkpoint file");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
 #[test]
@@ -305,6 +306,7 @@ fn places_that_cannot_hold_a_checkpoint_are_named() {
     let error = SqliteStore::inspect(&dir.path().join("none.ckpt")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CheckpointStore);
     assert_eq!(open(Path::new("/")).unwrap_err().kind(), ErrorKind::CheckpointStore);
+    assert_eq!(open(Path::new("")).unwrap_err().kind(), ErrorKind::Usage);
 }
 
 #[test]
