@@ -123,16 +123,16 @@ async fn open(
     Ok(source)
 }
 
-/// Asks a few times: opening should not fail for one lost packet, nor hide that nobody answers.
+/// Asks twice: opening should not fail for one lost answer, nor hide that nobody is there.
 async fn describe(source: &dyn Source) -> Result<Description> {
-    const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
-    for pause in PAUSES {
-        match source.describe().await {
-            Err(error) if error.retryable() => sleep(pause).await,
-            answer => return answer,
+    const PAUSE: Duration = Duration::from_millis(200);
+    match source.describe().await {
+        Err(error) if error.retryable() => {
+            sleep(PAUSE).await;
+            source.describe().await
         }
+        answer => answer,
     }
-    source.describe().await
 }
 
 struct Driver {
