@@ -177,11 +177,18 @@ impl Kind {
     }
 
     pub(super) fn has_float(&self) -> bool {
+        self.any_leaf(&|kind| matches!(kind, Self::Fixed(Fixed::Float32 | Fixed::Float64)))
+    }
+
+    pub(super) fn has_exact(&self) -> bool {
+        self.any_leaf(&|kind| matches!(kind, Self::Number(_)))
+    }
+
+    fn any_leaf(&self, is: &impl Fn(&Self) -> bool) -> bool {
         match self {
-            Self::Fixed(fixed) => matches!(fixed, Fixed::Float32 | Fixed::Float64),
-            Self::Set(element) | Self::List(element) => element.has_float(),
-            Self::Struct(fields) => fields.iter().any(|(_, kind)| kind.has_float()),
-            _ => false,
+            Self::Set(element) | Self::List(element) => element.any_leaf(is),
+            Self::Struct(fields) => fields.iter().any(|(_, kind)| kind.any_leaf(is)),
+            leaf => is(leaf),
         }
     }
 

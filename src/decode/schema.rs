@@ -137,8 +137,10 @@ impl Schema {
     fn resume(&mut self, options: &DecodeOptions, resumed: &SchemaState) -> Result<()> {
         for column in &resumed.columns {
             let kind = Kind::parse(&column.kind).map_err(|error| disagrees(column, error.message()))?;
-            check_resumed(options, column, &kind)?;
-            match self.find(&column.name) {
+            let key = self.find(&column.name);
+            check_resumed(options, column, &kind, key.is_some())?;
+            match key {
+                Some(other) if other >= self.keys => return Err(disagrees(column, "it stands there twice")),
                 Some(key) => {
                     let known = std::mem::replace(&mut self.columns[key].kind, Kind::Unknown);
                     self.columns[key].kind = known
@@ -239,17 +241,22 @@ fn same_kind(known: &Attribute, declared: &Kind) -> Result<()> {
 }
 
 /// Columns that these options would never have made.
-fn check_resumed(options: &DecodeOptions, column: &ColumnState, kind: &Kind) -> Result<()> {
+fn check_resumed(options: &DecodeOptions, column: &ColumnState, kind: &Kind, is_key: bool) -> Result<()> {
     if options.schema.is_some() {
         return Ok(());
     }
     if !kind.is_inferred() {
         return Err(disagrees(column, "such a column comes from schema=, which is not given now"));
     }
-    if options.numbers == Numbers::Exact && kind.has_float() {
-        return Err(disagrees(column, "it comes from numbers=\"float64\", but numbers is \"exact\" now"));
+    match options.numbers {
+        Numbers::Exact if kind.has_float() => {
+            Err(disagrees(column, "it comes from numbers=\"float64\", but numbers is \"exact\" now"))
+        }
+        Numbers::Float64 if !is_key && kind.has_exact() => {
+            Err(disagrees(column, "it comes from numbers=\"exact\", but numbers is \"float64\" now"))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn disagrees(column: &ColumnState, why: &str) -> Error {

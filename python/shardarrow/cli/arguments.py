@@ -1,0 +1,94 @@
+"""The flags several commands share: where records come from, and how they are read."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+from urllib.parse import quote
+
+from shardarrow.source import Source
+from shardarrow.source import source as from_url
+
+# Flag → what it means. They are the options of a source's URL. Keys and tokens are no flags:
+# a command line can be read by every user of the machine.
+_SOURCE = {
+    "start": "earliest, latest, or at:SEQUENCE@SHARD or after:SEQUENCE@SHARD",
+    "others": "where shards start that --start does not name: earliest or latest",
+    "region": "such as eu-west-1",
+    "endpoint_url": "where the service is, if not at AWS",
+    "profile": "a profile of the AWS configuration files",
+    "role_arn": "a role to assume",
+    "external_id": "what the role's trust policy asks for",
+    "connect_timeout": "seconds until a connection stands",
+    "read_timeout": "seconds without a byte of the answer",
+    "attempt_timeout": "seconds for one request and its answer",
+    "operation_timeout": "seconds for a call with its retries",
+    "schema": "name:type pairs with commas: fixes the columns",
+    "columns": "names with commas: only these attributes besides the keys",
+    "numbers": "exact (never rounded) or float64",
+    "nested": "maps and lists as json text or as struct",
+    "json": "how JSON columns are marked: text or arrow.json",
+    "images": "columns, or json: key and images as DynamoDB JSON",
+    "old_image": "true adds what the item was before",
+    "metadata_prefix": "what the names of metadata columns begin with",
+    "max_columns": "the most attributes that become columns",
+}
+_READING: dict[str, tuple[type, str]] = {
+    "settle": (float, "with an end: seconds an open shard must stay silent"),
+    "batch_rows": (int, "the most rows of a batch"),
+    "batch_bytes": (str, "a batch is handed out at this size, such as 16MiB"),
+    "batch_wait": (float, "the longest seconds a row waits for others"),
+    "memory_limit": (str, "for pages and batches, such as 256MiB"),
+    "on_gap": (str, "when records are known to be lost: fail or continue"),
+    "poll_interval": (float, "seconds between two empty answers of a shard"),
+    "discovery_interval": (float, "seconds between listings of all shards"),
+    "stall_timeout": (float, "seconds without a successful call that are an error"),
+}
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command."""
+    parser.add_argument("--verbose", action="store_true", help="say what lies below an error")
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """SOURCE and the flags that describe it."""
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a table's name, an ARN, or dynamodb://TABLE?region=…&start=…"
+    )
+    group = parser.add_argument_group(
+        "source", "also as options of the URL; credentials come from AWS's own chain"
+    )
+    for name, meaning in _SOURCE.items():
+        group.add_argument(_flag(name), metavar="…", help=meaning)
+
+
+def source_of(arguments: argparse.Namespace, start: str | None = None) -> Source:
+    """The source that SOURCE and its flags describe; `start` is used when none is given.
+
+    Raises:
+        UsageError: They describe none.
+    """
+    text = arguments.source if "://" in arguments.source else f"dynamodb://{quote(arguments.source, safe='')}"
+    given = {name: value for name in _SOURCE if (value := getattr(arguments, name)) is not None}
+    if start is not None and "start" not in given and "start=" not in text:
+        given["start"] = start
+    flags = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items())
+    joint = "&" if "?" in text else "?"
+    return from_url(f"{text}{joint}{flags}")
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """The flags of a stream."""
+    group = parser.add_argument_group("reading")
+    for name, (kind, meaning) in _READING.items():
+        group.add_argument(_flag(name), type=kind, metavar="…", help=meaning)
+
+
+def reading_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of a stream that were given."""
+    return {name: value for name in _READING if (value := getattr(arguments, name)) is not None}
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,250 @@
+"""What the loader's tests share: a source that replays known changes, and a loader that dies on purpose.
+
+Run as a script it is the process that gets killed:
+``python loading.py URL MODE SEED CHANGES KILL_AT`` with KILL_AT = place:write or ``-``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pyarrow as pa
+
+from shardarrow.loaders.base import Loop
+from shardarrow.loaders.duckdb import DuckDBLoader
+from shardarrow.loaders.stop import Stop, on_signals
+
+DECIMAL = pa.decimal128(38, 9)
+LADDER = (pa.int64(), DECIMAL, pa.string())
+METADATA = ("_op", "_time", "_shard", "_sequence", "_event_id", "_ttl")
+
+
+def canonical(number):
+    """A number as DynamoDB writes it."""
+    text = format(Decimal(number), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def narrowest(number):
+    if isinstance(number, int) and -(2**63) <= number < 2**63:
+        return pa.int64()
+    number = Decimal(number)
+    fits = number.as_tuple().exponent >= -9 and abs(number) < Decimal(10) ** 29
+    return DECIMAL if fits else pa.string()
+
+
+class Columns:
+    """Changes as batches whose schema grows, as the decoder's does: columns added, numbers widened."""
+
+    def __init__(self, keys):
+        self.keys = keys
+        self.types = {
+            name: {"S": pa.string(), "N": pa.int64(), "B": pa.binary()}[kind] for name, kind in keys
+        }
+        self.sequence = 0
+
+    def batch(self, changes):
+        """``changes``: (op, item), where an item's numbers are int or Decimal."""
+        for _, item in changes:
+            for name, value in item.items():
+                self._see(name, value)
+        start, self.sequence = self.sequence, self.sequence + len(changes)
+        arrays = {
+            "_op": pa.array([op for op, _ in changes]).dictionary_encode(),
+            "_time": pa.array(range(start, self.sequence), pa.timestamp("us", "UTC")),
+            "_shard": pa.array(["shard-0"] * len(changes)).dictionary_encode(),
+            "_sequence": pa.array([str(place) for place in range(start, self.sequence)]),
+            "_event_id": pa.array([f"event-{place}" for place in range(start, self.sequence)]),
+            "_ttl": pa.array([False] * len(changes)),
+        }
+        for name, type_ in self.types.items():
+            arrays[name] = pa.array([self._value(item.get(name), type_) for _, item in changes], type_)
+        arrays["_rest"] = pa.nulls(len(changes), pa.string())
+        return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+
+    def _see(self, name, value):
+        if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+            known = self.types.get(name, pa.int64())
+            self.types[name] = max(known, narrowest(value), key=LADDER.index)
+        elif value is not None and name not in self.types:
+            self.types[name] = pa.scalar(value).type
+
+    def _value(self, value, type_):
+        if value is None or isinstance(value, (str, bool, bytes, list, dict)):
+            return value
+        if type_ == pa.string():
+            return canonical(value)
+        return Decimal(value) if type_ == DECIMAL else int(value)
+
+
+class Source:
+    """Replays batches; it stands in for ``shardarrow.dynamodb``.
+
+    Its stream holds the loader to the contract: nothing is taken before the first state is
+    saved, and what is said to be saved was a state that was given.
+    """
+
+    def __init__(self, batches, keys=(("id", "S"),), *, new_image=True, at_end=None, table="orders"):
+        self.batches = batches
+        self.keys = list(keys)
+        self.new_image = new_image
+        self.at_end = at_end
+        self.table = table
+        self.images = "columns"
+        self.streams = []
+        self.gaps = {}
+        self.quarantined = {}
+        self.idle_checkpoints = []
+
+    def _stream_for_loader(self, saved, **options):
+        self.streams.append(Stream(self, saved, options))
+        return self.streams[-1]
+
+
+class Stream:
+    ENDED = object()
+
+    def __init__(self, source, saved, options):
+        self.source, self.options = source, options
+        self.place = json.loads(saved)["place"] if saved else 0
+        self.through, self.given, self.saved_through, self.note = 0, set(), [], 0
+        self._keys, self._view_has_new_image = source.keys, source.new_image
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    @property
+    def _ended(self):
+        return self.place >= len(self.source.batches) and not self.source.idle_checkpoints
+
+    def _take(self, timeout):
+        assert self.saved_through, "a batch was taken before the first state was saved"
+        assert timeout >= 0
+        if self.place >= len(self.source.batches):
+            if self.source.at_end:
+                self.source.at_end()
+            return self.ENDED if self._ended else None
+        batch = self.source.batches[self.place]
+        if isinstance(batch, BaseException):
+            raise batch
+        self.place += 1
+        self.through += 1
+        return batch
+
+    def _state(self):
+        self.given.add(self.through)
+        if self.place >= len(self.source.batches) and self.source.idle_checkpoints:
+            self.note = self.source.idle_checkpoints.pop(0)
+        checkpoint = {"place": self.place, "epoch": 3, "start": "earliest", "note": self.note}
+        return SimpleNamespace(
+            through=self.through,
+            checkpoint=json.dumps(checkpoint),
+            gaps=self.source.gaps.pop(self.place, []),
+            quarantined=self.source.quarantined.pop(self.place, []),
+        )
+
+    def _saved(self, through):
+        assert through in self.given
+        self.saved_through.append(through)
+
+
+def run(loader, source, *, follow=False, load_interval=0.0, **options):
+    """One load with a loader made by the test."""
+    stop = Stop()
+    with on_signals(stop):
+        return Loop(loader, load_interval=load_interval, stop=stop).run(source, follow=follow, **options)
+
+
+def random_changes(seed, count, keys=40):
+    """Inserts, updates and deletes of items that gain attributes and whose numbers widen as they go."""
+    chance = random.Random(seed)
+    changes = []
+    for place in range(count):
+        key = {"id": f"k{chance.randrange(keys)}", "rank": chance.randrange(3)}
+        if place > count // 3 and chance.random() < 0.2:
+            key["rank"] = Decimal("0.5")
+        if place > 2 * count // 3 and chance.random() < 0.2:
+            key["rank"] = Decimal("-1.2345678901234567890123456789012345678")
+        if chance.random() < 0.3:
+            changes.append(("remove", key))
+            continue
+        item = dict(key, count=place, name=f"n{place}")
+        if chance.random() < 0.5:
+            item[f"extra{place * 6 // count}"] = chance.choice([True, False])
+        if chance.random() < 0.3:
+            item["price"] = chance.choice([7, Decimal("1.5"), Decimal("12345678901234567890.25")])
+        changes.append((chance.choice(["insert", "modify"]), item))
+    return changes
+
+
+RANDOM_KEYS = [("id", "S"), ("rank", "N")]
+
+
+def random_batches(seed, count, rows=7):
+    columns = Columns(RANDOM_KEYS)
+    changes = random_changes(seed, count)
+    return [columns.batch(changes[at : at + rows]) for at in range(0, count, rows)]
+
+
+def model(changes, keys):
+    """The table after the changes: key → item, every number in canonical text."""
+
+    def plain(value):
+        return (
+            canonical(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else value
+        )
+
+    table = {}
+    for op, item in changes:
+        key = tuple(plain(item[name]) for name, _ in keys)
+        table.pop(key, None)
+        if op != "remove":
+            table[key] = {name: plain(value) for name, value in item.items()}
+    return table
+
+
+class DyingLoader(DuckDBLoader):
+    """Kills its process with SIGKILL at one point of its nth write."""
+
+    def __init__(self, *arguments, place, at):
+        super().__init__(*arguments)
+        self._death, self._left = place, at
+
+    def _die(self, place):
+        if place == self._death:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def _commit(self, connection):
+        self._die("before-commit")
+        super()._commit(connection)
+        self._die("after-commit")
+
+    def write(self, *arguments):
+        self._die("before-write")
+        written = super().write(*arguments)
+        self._die("after-close")
+        return written
+
+
+def main(url, mode, seed, count, kill):
+    if kill == "-":
+        loader = DuckDBLoader(url, ("orders",), mode)
+    else:
+        place, at = kill.split(":")
+        loader = DyingLoader(url, ("orders",), mode, place=place, at=int(at))
+    print(run(loader, Source(random_batches(int(seed), int(count)), RANDOM_KEYS)).rows)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
