@@ -39,12 +39,19 @@ def scale() -> Callable[[int], int]:
 
 
 @pytest.fixture(scope="session")
-def emulator() -> Iterator[Emulator]:
-    """ministack, shared by all tests: `endpoint_url`, `environment()`, `client(service)`."""
-    python = os.environ.get("SHARDARROW_EMULATOR_PYTHON", ROOT / ".venv-emulator" / "bin" / "python")
-    if not Path(python).exists():
+def emulator_python() -> Path:
+    """The interpreter that has ministack."""
+    ours = ROOT / ".venv-emulator" / "bin" / "python"
+    python = Path(os.environ.get("SHARDARROW_EMULATOR_PYTHON", ours))
+    if not python.exists():
         pytest.fail(f"{python} is missing; run `make python-ready`", pytrace=False)
-    with Emulator(python) as running:
+    return python
+
+
+@pytest.fixture(scope="session")
+def emulator(emulator_python: Path) -> Iterator[Emulator]:
+    """ministack, shared by all tests: `endpoint_url`, `environment()`, `client(service)`."""
+    with Emulator(emulator_python) as running:
         yield running
 
 

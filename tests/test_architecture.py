@@ -35,6 +35,8 @@ PYTHON_STAGES = [
     "_native",
     "errors",
     "checkpoint",
+    "options",
+    "url",
     "batch",
     "stream",
     "source",

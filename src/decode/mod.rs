@@ -1,5 +1,24 @@
 //! From the bytes of a page to Arrow columns. Knows no I/O and no AWS client.
 
+mod attribute;
+mod change;
+mod column;
+mod envelope;
+mod conform;
+mod image;
+mod json;
+mod kind;
+mod metadata;
+mod names;
+mod number;
+mod raw;
+mod schema;
+mod table;
+#[cfg(test)]
+mod tests;
+mod time;
+mod words;
+
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -7,8 +26,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::page::{Millis, Page};
+use crate::page::{KeyAttribute, Millis, Page};
 use crate::position::SequenceNumber;
+
+pub use self::conform::conform;
+pub use self::kind::{JSON_MARK, NUMBER_MARK};
+pub use self::table::KEYS_MARK;
+pub use self::words::type_words;
+
+use self::change::ChangeDecoder;
+use self::raw::RawImages;
+use self::table::Table;
 
 /// How much a decoder may still take before its batch is full.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +87,12 @@ pub trait Decoder: Send {
     /// Adds records of `page` from byte offset `from` on (`page.records.start` at first).
     ///
     /// # Errors
-    /// `BadPage` when the bytes are not the JSON the protocol promises: fetch it again.
-    /// `BadRecord` when a record cannot be decoded and the policy is to fail.
+    /// `BadPage` when the bytes are not the JSON the protocol promises: fetch it again. The decoder is
+    /// then exactly as it was before this call.
+    ///
+    /// `BadRecord` when a record cannot be decoded and the policy is to fail: always about the record
+    /// at `from`, with its place as the error's position. A bad record further on ends the call with
+    /// `rest` pointing at it, so that `Pushed` tells what came before; the next call returns the error.
     fn push(&mut self, page: &Page, from: usize, room: Room, skip: &Skip) -> Result<Pushed>;
 
     /// Rows waiting in the batch.
@@ -77,6 +109,117 @@ pub trait Decoder: Send {
 
     /// Sentences for the log, each said once (a value that does not fit its column, too many columns).
     fn take_notices(&mut self) -> Vec<String>;
+
+    /// Values that stood in `_rest` so far because their column is of another kind.
+    fn unfit(&self) -> u64 {
+        0
+    }
+}
+
+/// What the columns are. Every default is the one of the public surface.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecodeOptions {
+    /// Fixes the attribute columns; nothing is inferred then.
+    pub schema: Option<Vec<DeclaredColumn>>,
+    /// Only these attributes; keys are always kept.
+    pub columns: Option<Vec<String>>,
+    pub numbers: Numbers,
+    pub nested: Nested,
+    pub json: JsonFields,
+    pub images: Images,
+    pub old_image: bool,
+    /// What the names of metadata columns begin with.
+    pub metadata_prefix: String,
+    /// How many attributes besides the keys are inferred.
+    pub max_columns: usize,
+    pub on_bad_record: OnBadRecord,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self {
+            schema: None,
+            columns: None,
+            numbers: Numbers::Exact,
+            nested: Nested::Json,
+            json: JsonFields::Text,
+            images: Images::Columns,
+            old_image: false,
+            metadata_prefix: "_".to_owned(),
+            max_columns: 1000,
+            on_bad_record: OnBadRecord::Fail,
+        }
+    }
+}
+
+/// A column of a declared schema: an attribute's name and its type in words.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredColumn {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Numbers {
+    /// int64, widening to decimal and to text; every digit is kept.
+    Exact,
+    /// The nearest float64; keys stay exact.
+    Float64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nested {
+    /// Maps and lists as plain JSON text.
+    Json,
+    /// Maps and lists as inferred structs and lists.
+    Struct,
+}
+
+/// How columns of JSON text are marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum JsonFields {
+    /// By the field's metadata only.
+    #[serde(rename = "text")]
+    Text,
+    /// Also by the canonical extension type.
+    #[serde(rename = "arrow.json")]
+    ArrowJson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Images {
+    /// A column for each attribute.
+    Columns,
+    /// Keys and images as DynamoDB JSON, as they came.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadRecord {
+    Fail,
+    Quarantine,
+}
+
+/// The decoder for these options: of a new stream, or going on with the columns of a checkpoint.
+///
+/// # Errors
+/// `Usage` when an option cannot work, or disagrees with the columns of the checkpoint.
+pub fn decoder(
+    options: &DecodeOptions,
+    keys: &[KeyAttribute],
+    resumed: Option<&SchemaState>,
+) -> Result<Box<dyn Decoder>> {
+    Ok(match options.images {
+        Images::Columns => Box::new(ChangeDecoder::new(options, Table::new(options, keys, resumed)?)),
+        Images::Json => Box::new(ChangeDecoder::new(options, RawImages::new(options, keys, resumed)?)),
+    })
 }
 
 /// The columns inferred so far, in order, as kept in a checkpoint.

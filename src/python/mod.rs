@@ -1,1 +1,48 @@
+//! The wall to Python. Nothing before this stage knows that Python exists.
+//!
+//! Thin: convert, delegate, convert. No thread of ours ever attaches to the interpreter.
 
+mod batch;
+mod config;
+mod errors;
+mod export;
+mod memory;
+mod shards;
+mod signal;
+mod stream;
+mod table;
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+/// Ends every stream of the process; called when the interpreter leaves.
+#[pyfunction]
+fn shut_down(py: Python<'_>) {
+    py.detach(|| {
+        crate::stream::shut_down(Duration::from_secs(1));
+        signal::wait_until_empty(Duration::from_secs(1));
+    });
+}
+
+#[pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use super::batch::{Batch, Schema, collapse, schema_words};
+    #[pymodule_export]
+    use super::memory::Memory;
+    #[pymodule_export]
+    use super::shards::Listing;
+    #[pymodule_export]
+    use super::shut_down;
+    #[pymodule_export]
+    use super::signal::Bell;
+    #[pymodule_export]
+    use super::stream::{Stream, Ticket};
+    #[pymodule_export]
+    use super::table::Table;
+
+    /// The version of the package.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+}

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
-mod plain;
 mod service;
 mod world;
 
@@ -10,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shardarrow::error::ErrorKind;
-use shardarrow::position::SequenceNumber;
-use shardarrow::run::{Keeper, OnGap, Options, Start};
+use shardarrow::position::{Position, SequenceNumber};
+use shardarrow::run::{Keeper, OnGap, Options, Others, Start};
 use world::{Session, World, options};
 
 const HOUR: i64 = 3_600_000;
@@ -277,6 +276,108 @@ fn a_bounded_run_ends_with_everything_that_was_there() {
     session.commit(&mut world);
     assert_exact(&world);
     assert!(session.now(&world).as_secs() < 60);
+}
+
+#[test]
+fn a_last_record_that_was_trimmed_behind_an_idle_reader_is_no_gap() {
+    let mut world = World::new(8, 2);
+    (0..20).for_each(|_| world.write(10));
+    let options = Options { keeper: Keeper::Store, poll_interval: Duration::from_secs(20), ..options() };
+    let mut session = world.start(options.clone()).unwrap();
+    drain(&mut world, &mut session);
+    session.run_for(&mut world, 30 * HOUR);
+    assert!(session.over.is_none(), "{:?}", session.over);
+    let mut session = world.start(options).unwrap();
+    (0..20).for_each(|_| world.write(10));
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    assert_eq!(world.durable.gaps, []);
+}
+
+#[test]
+fn faults_of_every_kind_lose_nothing() {
+    for seed in 0..6 {
+        let mut world = World::new(seed, 3);
+        make_awkward(&mut world);
+        let mut session = world.start(options()).unwrap();
+        for _ in 0..150 {
+            (0..world.dice.roll(30)).for_each(|_| world.write(20));
+            if world.dice.chance(10) {
+                world.roll_over_any();
+            }
+            inject_any(&mut world);
+            let pause = 1 + world.dice.roll(3_000) as i64;
+            session.run_for(&mut world, pause);
+            consume_some(&mut world, &mut session);
+            if let Some(Err(error)) = &session.over {
+                panic!("seed {seed}: {error:?}");
+            }
+        }
+        world.aws.clear_faults();
+        drain(&mut world, &mut session);
+        assert_exact(&world);
+        assert_ordered(&world);
+    }
+}
+
+fn inject_any(world: &mut World) {
+    use twin::{Fault, Injection, Op};
+    let ops = [Op::GetRecords, Op::GetShardIterator, Op::DescribeStream];
+    let op = ops[world.dice.roll(3) as usize];
+    let error = |code: &str, status| Fault::Error { code: code.into(), status, message: "scripted".into() };
+    let fault = match world.dice.roll(8) {
+        0 => error("InternalServerError", 500),
+        1 => error("ThrottlingException", 400),
+        2 => error("LimitExceededException", 400),
+        3 if op == Op::GetRecords => error("ExpiredIteratorException", 400),
+        4 if op != Op::DescribeStream => error("ResourceNotFoundException", 400),
+        5 if op == Op::GetRecords => Fault::InvalidJson,
+        6 if op == Op::GetRecords => Fault::WrongCrc,
+        _ => Fault::LostReply,
+    };
+    world.aws.inject(Injection { times: 1 + world.dice.roll(3), ..Injection::once(op, fault) });
+}
+
+#[test]
+fn a_start_in_one_shard_leaves_out_its_past_and_follows_its_descendants() {
+    let mut world = World::new(9, 2);
+    (0..60).for_each(|_| world.write(20));
+    (0..2).for_each(|partition| drop(world.aws.roll_over(world::TABLE, partition).unwrap()));
+    (0..60).for_each(|_| world.write(20));
+    let from = world.aws.history()[80].clone();
+    let shard = Some(from.shard.as_ref().into());
+    let position = Position::At(SequenceNumber::parse(&from.sequence.to_string()).unwrap());
+    world.aws.roll_over(world::TABLE, 0).unwrap();
+    (0..60).for_each(|_| world.write(20));
+    let start = Start::Positions { positions: vec![(shard, position)], others: Others::Earliest };
+    let mut session = world.start(Options { start, ..options() }).unwrap();
+    session.open(&mut world);
+    drain(&mut world, &mut session);
+    let seen: BTreeSet<_> = world.durable.seen.iter().map(|seen| seen.sequence.as_str()).collect();
+    let of_shard = |record: &&std::sync::Arc<twin::Record>| record.shard == from.shard;
+    for record in world.aws.history().iter().filter(of_shard) {
+        let wanted = record.sequence >= from.sequence;
+        assert_eq!(seen.contains(record.sequence.to_string().as_str()), wanted);
+    }
+    assert_none_lost(&world, 120);
+    assert_ordered(&world);
+}
+
+#[test]
+fn a_start_that_several_shards_can_hold_names_them() {
+    let mut world = World::new(10, 2);
+    (0..20).for_each(|_| world.write(20));
+    let position = Position::After(SequenceNumber::parse("9".repeat(30).as_str()).unwrap());
+    let start = Start::Positions { positions: vec![(None, position)], others: Others::Earliest };
+    let mut session = world.start(Options { start, ..options() }).unwrap();
+    session.open(&mut world);
+    match &session.over {
+        Some(Err(error)) => {
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert_eq!(error.message().matches("shardId-").count(), 2);
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Joins the twin and the core: what the network and the source do, in virtual time.
 
-use bytes::Bytes;
 use shardarrow::error::{Error, ErrorKind, Result};
 use shardarrow::page::{
     Cursor, Description, KeyAttribute, KeyKind, Listing, OpenAt, Opened, Page, Scope, Shard, StreamStatus,
     ViewType,
 };
 use shardarrow::position::{SequenceNumber, ShardId};
+use shardarrow::source::envelope::Envelope;
 use twin::{Aws, AwsError, DescribeStream, IteratorType};
 
 pub fn describe(aws: &mut Aws, table: &str) -> Result<Description> {
@@ -74,23 +74,9 @@ pub fn open(aws: &mut Aws, stream: &str, shard: &ShardId, at: &OpenAt) -> Result
 
 pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
     let body = aws.get_records_body(&cursor.0, Some(1000)).map_err(failure)?;
-    let records =
-        records_of(&body).ok_or_else(|| Error::new(ErrorKind::BadPage, "no records in the page"))?;
-    let next = next_of(&body, &records);
-    Ok(Page { shard: shard.clone(), records, next, server_time: Some(aws.now_ms()), body })
-}
-
-fn records_of(body: &Bytes) -> Option<std::ops::Range<usize>> {
-    let text = std::str::from_utf8(body).ok()?;
-    let start = text.find("\"Records\":[")? + "\"Records\":[".len();
-    Some(start..text.rfind(']')?)
-}
-
-fn next_of(body: &Bytes, records: &std::ops::Range<usize>) -> Option<Cursor> {
-    let mut envelope = body[..records.start].to_vec();
-    envelope.extend_from_slice(&body[records.end..]);
-    let envelope: serde_json::Value = serde_json::from_slice(&envelope).ok()?;
-    envelope["NextShardIterator"].as_str().map(|cursor| Cursor(cursor.into()))
+    let envelope = Envelope::read(&body)?;
+    let next = envelope.next.map(|next| Cursor(next.into()));
+    Ok(Page { shard: shard.clone(), records: envelope.records, next, server_time: Some(aws.now_ms()), body })
 }
 
 fn parse_status(status: &str) -> StreamStatus {

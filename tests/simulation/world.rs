@@ -8,6 +8,7 @@ use arrow_array::RecordBatch;
 use shardarrow::batch::Batch;
 use shardarrow::checkpoint::{Checkpoint, Gap, Save};
 
+use shardarrow::decode::{DecodeOptions, decoder};
 use shardarrow::error::Error;
 use shardarrow::run::{Action, Event, Keeper, OnGap, Options, Run, Start};
 use twin::{Attributes, Aws, CreateTable, StreamSpecification};
@@ -123,8 +124,7 @@ impl World {
         let description = service::describe(&mut self.aws, TABLE)?;
         let checkpoint = self.durable.checkpoint.clone();
         let schema = checkpoint.as_ref().map(|checkpoint| checkpoint.schema.as_ref().clone());
-        let _ = schema;
-        let decoder = Box::new(crate::plain::Plain::default());
+        let decoder = decoder(&DecodeOptions::default(), &description.keys, schema.as_ref())?;
         let keeper = options.keeper;
         let run = Run::new(description, options, decoder, checkpoint)?;
         let mut session = Session {
@@ -216,6 +216,8 @@ impl Session {
                 Action::Fail(error) => self.over = Some(Err(error)),
                 Action::End => self.over = Some(Ok(())),
                 request => {
+                    let reads = matches!(request, Action::Fetch { .. });
+                    assert!(!reads || world.durable.checkpoint.is_some(), "read before the first save");
                     let event = answer(request, &mut world.aws);
                     self.arrive(event, world);
                 }

@@ -1,0 +1,255 @@
+"""Options as people write them, and the form in which they cross to the core."""
+
+import datetime
+import difflib
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, Protocol, TypedDict
+
+from shardarrow import _native
+from shardarrow.checkpoint import MemoryStore, Position, SqliteStore
+from shardarrow.errors import UsageError
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+
+
+class ArrowSchema(Protocol):
+    """Anything that says its columns through the Arrow C data interface."""
+
+    def __arrow_c_schema__(self) -> object:
+        """A capsule named ``arrow_schema``."""
+
+
+Start = str | Position | Mapping[str, Position]
+Checkpoint = str | os.PathLike[str] | SqliteStore | MemoryStore | None
+
+
+class ReadingOptions(TypedDict, total=False):
+    """How a stream reads, whatever is done with its batches. `Source.stream` says what they mean."""
+
+    settle: float | timedelta
+    batch_rows: int
+    batch_bytes: int | str
+    batch_wait: float | timedelta
+    memory_limit: int | str
+    on_gap: Literal["fail", "continue"]
+    on_bad_record: Literal["fail", "quarantine"]
+    poll_interval: float | timedelta
+    discovery_interval: float | timedelta
+    stall_timeout: float | timedelta
+
+
+class StreamOptions(ReadingOptions, total=False):
+    """Those of a stream that may follow for ever."""
+
+    follow: bool
+    commit_interval: float | timedelta
+
+
+STREAM_DEFAULTS: StreamOptions = {
+    "follow": True,
+    "settle": 10.0,
+    "commit_interval": 1.0,
+    "batch_rows": 65536,
+    "batch_bytes": "16MiB",
+    "batch_wait": 0.1,
+    "memory_limit": "256MiB",
+    "on_gap": "fail",
+    "on_bad_record": "fail",
+    "poll_interval": 1.0,
+    "discovery_interval": 60.0,
+    "stall_timeout": 300.0,
+}
+
+
+def size(option: str, value: int | str) -> int:
+    """A number of bytes: an int, or text such as ``"256MiB"``.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value) if isinstance(value, str) else None
+    if match is None or match[2].lower() not in _UNITS:
+        raise UsageError(f'{option}={value!r} is not a size; give bytes as an int, or text such as "256MiB"')
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def seconds(option: str, value: float | timedelta) -> float:
+    """A duration in seconds: a number, or a `timedelta`.
+
+    Raises:
+        UsageError: It is neither, or negative, or not finite.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{option}={value!r} is not a duration; give seconds or a timedelta")
+    if not (math.isfinite(value) and value >= 0):
+        raise UsageError(f"{option}={value!r} must be a number of seconds, 0 or more")
+    return float(value)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """`"; did you mean …?"` with the most similar of `words`, or the empty text."""
+    similar = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
+
+
+def one_of(option: str, value: object, choices: Sequence[str]) -> None:
+    """Checks that `value` is one of `choices`.
+
+    Raises:
+        UsageError: It is not; the sentence names them all.
+    """
+    if value not in choices:
+        known = ", ".join(f'"{choice}"' for choice in choices)
+        raise UsageError(f"{option}={value!r} is not one of {known}{nearest(str(value), choices)}")
+
+
+def count(option: str, value: object) -> int:
+    """A whole number, 0 or more.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UsageError(f"{option}={value!r} must be a whole number, 0 or more")
+    return value
+
+
+def stream_config(start: object, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a stream, with defaults for those not given.
+
+    Raises:
+        UsageError: An option is unknown or cannot work.
+    """
+    for option in options:
+        if option not in STREAM_DEFAULTS:
+            raise UsageError(f"a stream has no option {option!r}{nearest(option, STREAM_DEFAULTS)}")
+    all_options: dict[str, Any] = {**STREAM_DEFAULTS, **options}
+    del all_options["on_bad_record"]
+    one_of("on_gap", all_options["on_gap"], ("fail", "continue"))
+    for option, value in all_options.items():
+        match option:
+            case "follow" | "on_gap":
+                pass
+            case "batch_rows":
+                all_options[option] = count(option, value)
+            case "batch_bytes" | "memory_limit":
+                all_options[option] = size(option, value)
+            case _:
+                all_options[option] = seconds(option, value)
+    return {"start": start, **all_options, "follow": bool(all_options["follow"])}
+
+
+def start_config(start: object, others: str | None) -> object:
+    """Where to start, as the core reads it.
+
+    Raises:
+        UsageError: DynamoDB Streams cannot start there.
+    """
+    match start:
+        case Position():
+            positions = [_position(start, start.shard)]
+        case Mapping():
+            positions = [_position(position, shard) for shard, position in start.items()]
+        case "earliest" | "latest" if others is not None:
+            raise UsageError(f'others= goes with positions; start="{start}" says it for every shard')
+        case "earliest" | "latest":
+            return start
+        case datetime.date():
+            raise UsageError(
+                "DynamoDB Streams cannot start at a moment; "
+                'pass start="earliest", "latest", sa.at(...) or sa.after(...)'
+            )
+        case _:
+            raise UsageError(
+                f"start={start!r} is not a place to start in DynamoDB Streams; "
+                'pass "earliest", "latest", sa.at(...), sa.after(...) or a dict of shard → position'
+            )
+    if not positions:
+        raise UsageError('start={} names no shard; name one, or pass "earliest" or "latest"')
+    one_of("others", others or "earliest", ("earliest", "latest"))
+    return {"positions": {"positions": positions, "others": others or "earliest"}}
+
+
+def _position(position: object, shard: str | None) -> dict[str, str | None]:
+    if not isinstance(position, Position) or position.sequence is None:
+        raise UsageError(f"{position!r} is not a position; make one with sa.at(...) or sa.after(...)")
+    return {"shard": shard, "kind": position.kind, "sequence": position.sequence}
+
+
+def schema_config(schema: ArrowSchema | Mapping[str, str] | None) -> list[dict[str, str]] | None:
+    """The declared columns as names and types in words.
+
+    Raises:
+        UsageError: It is neither a dict nor an Arrow schema.
+    """
+    if schema is None:
+        return None
+    if isinstance(schema, Mapping):
+        columns = list(schema.items())
+    elif hasattr(schema, "__arrow_c_schema__"):
+        columns = _native.schema_words(schema)
+    else:
+        raise UsageError("schema= must be a dict of name → type, or export __arrow_c_schema__")
+    for name, kind in columns:
+        if not (isinstance(name, str) and isinstance(kind, str)):
+            raise UsageError(
+                f'schema= maps names to types in words, such as "int64", not {name!r} to {kind!r}'
+            )
+    return [{"name": name, "type": kind} for name, kind in columns]
+
+
+def columns_config(columns: Sequence[str] | None) -> list[str] | None:
+    """The names of the wanted attributes.
+
+    Raises:
+        UsageError: They are not names.
+    """
+    if columns is None:
+        return None
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
+        raise UsageError("columns= must be a list of attribute names")
+    return list(columns)
+
+
+def store(checkpoint: Checkpoint) -> SqliteStore | MemoryStore:
+    """The store meant by `checkpoint=`.
+
+    Raises:
+        UsageError: It is neither a path nor a store.
+    """
+    match checkpoint:
+        case None:
+            return MemoryStore()
+        case SqliteStore() | MemoryStore():
+            return checkpoint
+        case str() | os.PathLike():
+            return SqliteStore(checkpoint)
+    raise UsageError(f"checkpoint={checkpoint!r} must be a path, a store, or None")
+
+
+def consumer(name: object) -> str:
+    """The consumer's name in a store.
+
+    Raises:
+        UsageError: It is empty, or not text.
+    """
+    if not isinstance(name, str) or not name:
+        raise UsageError(f"name={name!r} must be a text that names this consumer in its store")
+    return name

@@ -1,0 +1,414 @@
+"""`Stream`: batches one after the other, for `async for` and for `for`, and what is done with them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import json
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+
+from shardarrow import _native
+from shardarrow.batch import Batch
+from shardarrow.checkpoint import Gap, LoaderState, QuarantinedRecord
+from shardarrow.errors import ClosedError, ShardArrowError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+_log = logging.getLogger("shardarrow")
+
+T = TypeVar("T")
+
+# Seconds. An event loop gets a turn at least every 10 ms; the body of the loop needs time as well.
+_TURN = 0.005
+
+
+class Ear:
+    """Lets an event loop wait for the core, through a socket pair whose other end the core rings.
+
+    No thread of the core ever touches Python: it writes a byte, and only after `arm`.
+    """
+
+    def __init__(self, bell: Callable[[int], _native.Bell]) -> None:
+        self._socket, other = socket.socketpair()
+        self._socket.setblocking(False)
+        other.setblocking(False)
+        self._bell = bell(other.detach())
+
+    async def until(self, ready: Callable[[], T | None]) -> T:
+        """Waits until `ready` gives something. Cancelling it loses nothing: only `ready` takes."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._bell.arm()
+            if (value := ready()) is not None:
+                return value
+            await loop.sock_recv(self._socket, 64)
+
+    def close(self) -> None:
+        """Gives the socket back."""
+        self._socket.close()
+
+
+async def wait(bell: Callable[[int], _native.Bell], ready: Callable[[], T | None]) -> T:
+    """Waits once, with an ear of its own."""
+    ear = Ear(bell)
+    try:
+        return await ear.until(ready)
+    finally:
+        ear.close()
+
+
+class _Ended:
+    def __repr__(self) -> str:
+        return "Stream.ENDED"
+
+
+class Stream:
+    """Batches of a source, one after the other.
+
+    Open it with `async with` or `with`; iterate with `async for` or `for`, also in turns. Made by
+    `Source.stream`.
+    """
+
+    ENDED: Final = _Ended()
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        *,
+        title: str,
+        commit: Literal["auto", "manual"],
+        memory: _native.Memory | None = None,
+        one_schema: bool = False,
+    ) -> None:
+        # The text is forgotten on opening: it holds credentials.
+        self._config: str | None = json.dumps(config)
+        self._title = title
+        self._commit = commit
+        self._memory = memory
+        self._one_schema = one_schema
+        self._native_stream: _native.Stream | None = None
+        self._ear: Ear | None = None
+        self._closed = False
+        self._waiting = threading.Lock()
+        self._last_turn = 0.0
+        self._current: int | None = None
+        self._handed_out: int | None = None
+        self._exported = False
+
+    # Opening and closing
+
+    def __enter__(self) -> Self:
+        native = self._begin()
+        try:
+            native.wait_opened()
+        except BaseException:
+            self._give_up()
+            raise
+        self._relay_log()
+        return self
+
+    async def __aenter__(self) -> Self:
+        native = self._begin()
+        try:
+            await wait(native.bell, lambda: native.opened() or None)
+        except BaseException:
+            self._give_up()
+            raise
+        self._relay_log()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._finish_current()
+        with self._not_masking(error):
+            self.close()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._finish_current()
+        with self._not_masking(error):
+            await self.aclose()
+
+    def close(self) -> None:
+        """Makes durable what is done, ends reading and lets the checkpoint go.
+
+        A batch in hand stays undone. Closing again does nothing.
+
+        Raises:
+            CheckpointError: What is done could not be made durable.
+        """
+        if (native := self._begin_close()) is not None:
+            try:
+                native.wait_closed()
+            finally:
+                self._relay_log()
+
+    async def aclose(self) -> None:
+        """As `close`, for an event loop."""
+        if (native := self._begin_close()) is not None:
+            try:
+                await wait(native.bell, lambda: native.closed() or None)
+            finally:
+                self._relay_log()
+
+    def _begin(self) -> _native.Stream:
+        if self._config is None:
+            raise ClosedError("this stream was opened before; make a new one with source.stream(...)")
+        config, self._config = self._config, None
+        self._native_stream = _native.Stream(config, self._memory)
+        return self._native_stream
+
+    def _begin_close(self) -> _native.Stream | None:
+        native, self._config = self._native_stream, None
+        if native is None or self._closed:
+            return None
+        self._closed = True
+        native.close()
+        if self._ear is not None:
+            self._ear.close()
+            self._ear = None
+        return native
+
+    def _give_up(self) -> None:
+        """Opening failed or was interrupted: the checkpoint is let go before anybody hears of it."""
+        with contextlib.suppress(ShardArrowError):
+            self.close()
+
+    @contextlib.contextmanager
+    def _not_masking(self, error: BaseException | None) -> Iterator[None]:
+        """A failure to save while another error is on its way is logged, not raised."""
+        try:
+            yield
+        except ShardArrowError as failure:
+            if error is None:
+                raise
+            _log.warning("closing the stream of %s failed as well: %s", self._title, failure)
+
+    # Iterating
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Batch:
+        native = self._open_stream()
+        with self._one_waiter():
+            self._finish_current()
+            try:
+                batch = native.take()
+            finally:
+                self._relay_log()
+            if batch is None:
+                raise StopIteration
+            return self._hand_out(batch)
+
+    async def __anext__(self) -> Batch:
+        native = self._open_stream()
+        with self._one_waiter():
+            self._finish_current()
+            await self._give_turn()
+            try:
+                batch = native.poll() or await self._listen(native)
+            finally:
+                self._relay_log()
+            if isinstance(batch, _Ended):
+                raise StopAsyncIteration
+            return self._hand_out(batch)
+
+    async def _give_turn(self) -> None:
+        """Lets timeouts and other tasks run while batches are always ready; nothing is in hand here."""
+        if time.monotonic() - self._last_turn >= _TURN:
+            await asyncio.sleep(0)
+            self._last_turn = time.monotonic()
+
+    async def _listen(self, native: _native.Stream) -> _native.Batch | _Ended:
+        if self._ear is None:
+            self._ear = Ear(native.bell)
+        try:
+            return await self._ear.until(lambda: native.poll() or (self.ENDED if native.ended else None))
+        finally:
+            self._last_turn = time.monotonic()
+
+    @contextlib.contextmanager
+    def _one_waiter(self) -> Iterator[None]:
+        if not self._waiting.acquire(blocking=False):
+            raise RuntimeError(
+                "another task or thread is already waiting for the next batch of this stream; "
+                "let one take batches and share them, or open one stream for each"
+            )
+        try:
+            yield
+        finally:
+            self._waiting.release()
+
+    def _hand_out(self, native: _native.Batch) -> Batch:
+        self._current = self._handed_out = native.number
+        return Batch(native, self)
+
+    def _finish_current(self) -> None:
+        """With `commit="auto"`, what was handed out last is done."""
+        current, self._current = self._current, None
+        if self._commit == "auto" and current is not None and self._native_stream is not None:
+            self._native_stream.done(current, False)
+
+    def _open_stream(self) -> _native.Stream:
+        if self._native_stream is None:
+            raise ClosedError("the stream is not open; use it in `async with` or `with`")
+        if self._closed:
+            raise ClosedError("the stream is closed; make a new one with source.stream(...)")
+        return self._native_stream
+
+    # Committing
+
+    def commit(self, batch: Batch | None = None, *, alone: bool = False) -> None:
+        """Says that batches are done, and returns when that is durable.
+
+        Args:
+            batch: This one and all handed out before it; `None`: all handed out.
+            alone: This one only. What is saved is the unbroken run from the front.
+
+        Raises:
+            UsageError: The stream commits by itself, or the batch is of another stream.
+            CheckpointError: It could not be made durable.
+        """
+        self._mark(batch, alone).wait()
+
+    async def commit_async(self, batch: Batch | None = None, *, alone: bool = False) -> None:
+        """As `commit`, for an event loop."""
+        ticket = self._mark(batch, alone)
+        await wait(self._open_stream().bell, lambda: ticket.resolved() or None)
+
+    def _mark(self, batch: Batch | None, alone: bool) -> _native.Ticket:
+        native = self._open_stream()
+        if self._commit != "manual":
+            raise UsageError(
+                'this stream commits by itself; open it with commit="manual" to say what is done'
+            )
+        if alone and batch is None:
+            raise UsageError("alone=True needs the batch that is done")
+        if batch is not None and batch._owner is not self:
+            raise UsageError("this batch was not handed out by this stream")
+        number = self._handed_out if batch is None else batch._native.number
+        if number is not None:
+            native.done(number, alone)
+        return native.flush()
+
+    # Looking
+
+    def metrics(self) -> dict[str, Any]:
+        """Counts, lag and memory, per shard and in total. It works while the stream is failing too."""
+        native = self._known_stream()
+        self._relay_log()
+        counted = native.metrics()
+        return {"state": "opening"} if counted is None else dict(json.loads(counted))
+
+    def gaps(self) -> list[Gap]:
+        """The losses kept with the checkpoint."""
+        return [Gap._from_json(gap) for gap in self._known_stream().gaps()]
+
+    def quarantined(self) -> list[QuarantinedRecord]:
+        """The records kept with the checkpoint because they could not be decoded."""
+        return [QuarantinedRecord(*record) for record in self._known_stream().quarantined()]
+
+    def _known_stream(self) -> _native.Stream:
+        if self._native_stream is None:
+            raise ClosedError("the stream was not opened; use it in `async with` or `with`")
+        return self._native_stream
+
+    def _relay_log(self) -> None:
+        """Writes what the core noticed, on this thread: the core's own threads never touch Python."""
+        if self._native_stream is not None:
+            for line in self._native_stream.drain_log():
+                _log.warning("%s: %s", self._title, line)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The batches as one Arrow stream, once.
+
+        Raises:
+            UsageError: The columns may still change; fix them with ``schema=`` or ``images="json"``.
+            ClosedError: It was exported before, or batches were taken already.
+        """
+        if not self._one_schema:
+            raise UsageError(
+                "the columns of this stream may grow, which one Arrow stream cannot; give the source "
+                'schema=… or images="json", or take its batches one by one'
+            )
+        native = self._open_stream()
+        if self._exported or self._handed_out is not None:
+            raise ClosedError("this stream is consumed already; make a new one with source.stream(...)")
+        self._exported = True
+        return native.export(self._commit == "auto")
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self._title}, {self._state_word()}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>Stream of <code>{html.escape(self._title)}</code>, {self._state_word()}</p>"
+
+    def _state_word(self) -> str:
+        if self._closed:
+            return "closed"
+        return "not open" if self._native_stream is None else "open"
+
+    def _fit(self, table: _native.Table) -> None:
+        """An empty table has the columns known before the first record."""
+        self._open_stream().fit(table)
+
+    # For loaders
+
+    def _take(self, timeout: float) -> Batch | _Ended | None:
+        """The next batch; `None` after `timeout` seconds; `Stream.ENDED` when there is no more."""
+        native = self._open_stream()
+        with self._one_waiter():
+            try:
+                batch = native.take(timeout)
+            finally:
+                self._relay_log()
+            if batch is not None:
+                return Batch(batch, self)
+            return self.ENDED if native.ended else None
+
+    @property
+    def _ended(self) -> bool:
+        return self._known_stream().ended
+
+    def _state(self) -> LoaderState:
+        """What covers every batch taken so far."""
+        return LoaderState(*self._open_stream().state())
+
+    def _saved(self, through: int) -> None:
+        """Everything up to `LoaderState.through` is durable."""
+        self._open_stream().saved(through)
+
+    @property
+    def _keys(self) -> list[tuple[str, Literal["S", "N", "B"]]]:
+        return self._described()[3]
+
+    @property
+    def _view_has_new_image(self) -> bool:
+        return self._described()[4]
+
+    def _described(self) -> tuple[str, str, str, list[tuple[str, Literal["S", "N", "B"]]], bool]:
+        description = self._known_stream().description()
+        if description is None:
+            raise ClosedError("the stream is not open yet")
+        return description

@@ -1,0 +1,399 @@
+//! One DynamoDB attribute value: `{"S":"…"}` and its nine siblings.
+
+use super::json::{Cursor, Fallible, Text, bad_record};
+use super::number::Number;
+
+/// The type of an attribute value, as the API names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    Text,
+    Number,
+    Binary,
+    Bool,
+    Null,
+    Map,
+    List,
+    TextSet,
+    NumberSet,
+    BinarySet,
+}
+
+impl Tag {
+    fn parse(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"S" => Self::Text,
+            b"N" => Self::Number,
+            b"B" => Self::Binary,
+            b"BOOL" => Self::Bool,
+            b"NULL" => Self::Null,
+            b"M" => Self::Map,
+            b"L" => Self::List,
+            b"SS" => Self::TextSet,
+            b"NS" => Self::NumberSet,
+            b"BS" => Self::BinarySet,
+            _ => return None,
+        })
+    }
+
+    /// What the elements of a set are.
+    pub(super) fn element(self) -> Option<Self> {
+        match self {
+            Self::TextSet => Some(Self::Text),
+            Self::NumberSet => Some(Self::Number),
+            Self::BinarySet => Some(Self::Binary),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Cursor<'a> {
+    /// Enters an attribute value, up to what stands behind its type.
+    #[inline]
+    pub(super) fn enter_attribute(&mut self) -> Fallible<Tag> {
+        // The form the service writes, without any space, in one comparison.
+        if let Some([b'{', b'"', letter, b'"', b':']) = self.rest().first_chunk() {
+            let tag = match letter {
+                b'S' => Tag::Text,
+                b'N' => Tag::Number,
+                b'B' => Tag::Binary,
+                b'M' => Tag::Map,
+                b'L' => Tag::List,
+                _ => return self.enter_spaced_attribute(),
+            };
+            self.at += 5;
+            self.space();
+            return Ok(tag);
+        }
+        self.enter_spaced_attribute()
+    }
+
+    fn enter_spaced_attribute(&mut self) -> Fallible<Tag> {
+        if !self.enter_object()? {
+            return bad_record("an attribute value has no type");
+        }
+        let name = self.name()?;
+        let Some(tag) = Tag::parse(name.raw()) else {
+            return bad_record(format!("{:?} is not an attribute type", name.lossy()));
+        };
+        self.colon()?;
+        Ok(tag)
+    }
+
+    #[inline]
+    pub(super) fn leave_attribute(&mut self) -> Fallible<()> {
+        if self.more(b'}')? {
+            return bad_record("an attribute value has more than one type");
+        }
+        Ok(())
+    }
+
+    /// The digits of an `N`. A bare JSON number is taken too: some stand-ins write it, and no digit is lost.
+    #[inline]
+    pub(super) fn digits(&mut self) -> Fallible<&'a [u8]> {
+        match self.byte() {
+            Some(b'"') => {
+                let text = self.string()?;
+                if text.escaped {
+                    return bad_record(format!("{:?} is not a DynamoDB number", text.lossy()));
+                }
+                Ok(text.raw())
+            }
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            _ => self.mismatch("the text of a number"),
+        }
+    }
+
+    #[inline]
+    pub(super) fn boolean(&mut self) -> Fallible<bool> {
+        if self.take(b"true") {
+            return Ok(true);
+        }
+        if self.take(b"false") {
+            return Ok(false);
+        }
+        self.mismatch("true or false")
+    }
+
+    /// Appends the bytes of a `B`.
+    pub(super) fn binary(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
+        let text = self.string()?;
+        let mut scratch = Vec::new();
+        let encoded = text.plain(&mut scratch)?;
+        match base64_simd::STANDARD.decode_append(encoded, out) {
+            Ok(()) => Ok(()),
+            Err(_) => not_base64(text),
+        }
+    }
+
+    /// Runs `each` on every element of an array.
+    #[inline]
+    pub(super) fn elements(&mut self, mut each: impl FnMut(&mut Self) -> Fallible<()>) -> Fallible<()> {
+        let mut more = self.enter_array()?;
+        while more {
+            each(self)?;
+            more = self.more(b']')?;
+        }
+        Ok(())
+    }
+
+    /// Runs `each` on every member of an object, with its name, standing at its value.
+    #[inline]
+    pub(super) fn members(
+        &mut self,
+        mut each: impl FnMut(&mut Self, Text<'a>) -> Fallible<()>,
+    ) -> Fallible<()> {
+        let mut more = self.enter_object()?;
+        while more {
+            let name = self.name()?;
+            self.colon()?;
+            each(self, name)?;
+            more = self.more(b'}')?;
+        }
+        Ok(())
+    }
+
+    /// Passes an attribute value and makes sure that it is one, to its last leaf.
+    pub(super) fn check_attribute(&mut self) -> Fallible<Tag> {
+        let tag = self.enter_attribute()?;
+        self.check_value(tag)?;
+        self.leave_attribute()?;
+        Ok(tag)
+    }
+
+    fn check_value(&mut self, tag: Tag) -> Fallible<()> {
+        match tag {
+            Tag::Text => self.string().and_then(check_text),
+            Tag::Number => Number::parse(self.digits()?).map(drop),
+            Tag::Binary => self.string().and_then(check_base64),
+            Tag::Bool | Tag::Null => self.boolean().map(drop),
+            Tag::Map => {
+                self.descend()?;
+                self.members(|cursor, name| {
+                    check_text(name).and_then(|()| cursor.check_attribute().map(drop))
+                })?;
+                self.ascend();
+                Ok(())
+            }
+            Tag::List => {
+                self.descend()?;
+                self.elements(|cursor| cursor.check_attribute().map(drop))?;
+                self.ascend();
+                Ok(())
+            }
+            Tag::TextSet => self.elements(|cursor| cursor.check_value(Tag::Text)),
+            Tag::NumberSet => self.elements(|cursor| cursor.check_value(Tag::Number)),
+            Tag::BinarySet => self.elements(|cursor| cursor.check_value(Tag::Binary)),
+        }
+    }
+
+    /// Appends an attribute value as plain JSON: numbers with all their digits, binary as base64, sets as arrays.
+    pub(super) fn write_plain(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
+        let tag = self.enter_attribute()?;
+        self.write_plain_value(tag, out)?;
+        self.leave_attribute()
+    }
+
+    pub(super) fn write_plain_value(&mut self, tag: Tag, out: &mut Vec<u8>) -> Fallible<()> {
+        match tag {
+            Tag::Text => {
+                let text = self.string()?;
+                check_text(text)?;
+                out.extend_from_slice(text.token());
+            }
+            Tag::Number => Number::parse(self.digits()?)?.append_to(out),
+            Tag::Binary => {
+                let text = self.string()?;
+                check_base64(text)?;
+                out.extend_from_slice(text.token());
+            }
+            Tag::Bool => out.extend_from_slice(if self.boolean()? { b"true" } else { b"false" }),
+            Tag::Null => {
+                self.boolean()?;
+                out.extend_from_slice(b"null");
+            }
+            Tag::Map => self.write_plain_map(out)?,
+            Tag::List => {
+                self.descend()?;
+                self.write_plain_array(out, Self::write_plain)?;
+                self.ascend();
+            }
+            Tag::TextSet => self.write_plain_array(out, |c, out| c.write_plain_value(Tag::Text, out))?,
+            Tag::NumberSet => self.write_plain_array(out, |c, out| c.write_plain_value(Tag::Number, out))?,
+            Tag::BinarySet => self.write_plain_array(out, |c, out| c.write_plain_value(Tag::Binary, out))?,
+        }
+        Ok(())
+    }
+
+    fn write_plain_map(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
+        self.descend()?;
+        let mut separator = b'{';
+        let mut names = Names::default();
+        self.members(|cursor, name| {
+            names.add(name)?;
+            out.push(separator);
+            separator = b',';
+            out.extend_from_slice(name.token());
+            out.push(b':');
+            cursor.write_plain(out)
+        })?;
+        if separator == b'{' {
+            out.push(separator);
+        }
+        out.push(b'}');
+        self.ascend();
+        Ok(())
+    }
+
+    fn write_plain_array(
+        &mut self,
+        out: &mut Vec<u8>,
+        mut write: impl FnMut(&mut Self, &mut Vec<u8>) -> Fallible<()>,
+    ) -> Fallible<()> {
+        out.push(b'[');
+        let mut first = true;
+        self.elements(|cursor| {
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            write(cursor, out)
+        })?;
+        out.push(b']');
+        Ok(())
+    }
+}
+
+/// The names met in one map, to notice one that stands there twice.
+#[derive(Default)]
+struct Names<'a> {
+    few: Vec<&'a [u8]>,
+    many: std::collections::HashSet<Vec<u8>>,
+}
+
+impl<'a> Names<'a> {
+    const FEW: usize = 16;
+
+    fn add(&mut self, name: Text<'a>) -> Fallible<()> {
+        if !name.escaped && self.few.len() < Self::FEW && self.many.is_empty() {
+            if self.few.contains(&name.raw()) {
+                return duplicate(name);
+            }
+            self.few.push(name.raw());
+            return Ok(());
+        }
+        self.many.extend(self.few.drain(..).map(<[u8]>::to_vec));
+        let mut plain = Vec::new();
+        name.append_to(&mut plain)?;
+        if self.many.insert(plain) { Ok(()) } else { duplicate(name) }
+    }
+}
+
+/// DynamoDB never sends a name twice; taking one of the two would lose the other in silence.
+#[cold]
+pub(super) fn duplicate<T>(name: Text<'_>) -> Fallible<T> {
+    bad_record(format!("attribute {:?} stands twice in one map", name.lossy()))
+}
+
+fn check_text(text: Text<'_>) -> Fallible<()> {
+    if text.escaped {
+        text.append_to(&mut Vec::new())?;
+    }
+    Ok(())
+}
+
+fn check_base64(text: Text<'_>) -> Fallible<()> {
+    let mut scratch = Vec::new();
+    match base64_simd::STANDARD.check(text.plain(&mut scratch)?) {
+        Ok(()) => Ok(()),
+        Err(_) => not_base64(text),
+    }
+}
+
+#[cold]
+fn not_base64<T>(text: Text<'_>) -> Fallible<T> {
+    let start: String = text.lossy().chars().take(40).collect();
+    bad_record(format!("the binary value {start:?} is not base64"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::json::Reason;
+    use super::*;
+
+    fn plain(json: &str) -> Result<String, String> {
+        let mut cursor = Cursor::new(json.as_bytes(), 0);
+        let mut out = Vec::new();
+        match cursor.write_plain(&mut out) {
+            Ok(()) => Ok(String::from_utf8(out).unwrap()),
+            Err(fault) => match *fault {
+                Reason::Record(reason) => Err(reason),
+                Reason::Page { expected, .. } => Err(format!("page: {expected}")),
+            },
+        }
+    }
+
+    #[test]
+    fn every_type_as_plain_json() {
+        let nested = r#"{"M":{"s":{"S":"a\"b"},"n":{"N":"12345678901234567890123456789012345678"},"d":{"N":"1.50"},
+            "b":{"B":"AAEC"},"t":{"BOOL":true},"x":{"NULL":true},"l":{"L":[{"N":"1"},{"S":"x"},{"L":[]}]},"m":{"M":{}},
+            "ss":{"SS":["a","b"]},"ns":{"NS":["1","2.0", 3]},"bs":{"BS":["AA=="]}}}"#;
+        let expected = concat!(
+            r#"{"s":"a\"b","n":12345678901234567890123456789012345678,"d":1.5,"b":"AAEC","t":true,"x":null,"#,
+            r#""l":[1,"x",[]],"m":{},"ss":["a","b"],"ns":[1,2,3],"bs":["AA=="]}"#
+        );
+        assert_eq!(plain(nested).unwrap(), expected);
+        assert_eq!(plain("{ \"S\" : \"x\" }").unwrap(), "\"x\"");
+    }
+
+    #[test]
+    fn what_is_no_attribute_value_is_a_bad_record() {
+        let bad = [
+            r#"{"X":1}"#,
+            "{}",
+            "5",
+            "null",
+            r#"{"S":5}"#,
+            r#"{"S":"x","N":"1"}"#,
+            r#"{"N":"NaN"}"#,
+            r#"{"N":true}"#,
+            r#"{"B":"not base64"}"#,
+            r#"{"BOOL":"true"}"#,
+            r#"{"L":{}}"#,
+            r#"{"M":[]}"#,
+            r#"{"SS":[1]}"#,
+            r#"{"S":"\ud800"}"#,
+            r#"{"M":{"a":{"S":"x"},"a":{"S":"y"}}}"#,
+            r#"{"s":"x"}"#,
+            r#"{"M":{"a":5}}"#,
+        ];
+        for json in bad {
+            let reason = plain(json).unwrap_err();
+            assert!(!reason.starts_with("page"), "{json}: {reason}");
+            assert!(
+                Cursor::new(json.as_bytes(), 0).check_attribute().is_err() || json.contains("\"y\""),
+                "{json}"
+            );
+        }
+        for json in [r#"{"S":"x""#, r#"{"S" "x"}"#, r#"{"S":"x"]"#, r#"{"L":[{"S":"x"},]}"#, "", "{"] {
+            assert!(plain(json).unwrap_err().starts_with("page"), "{json}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_limited_without_recursion_to_the_end() {
+        let deep =
+            |levels: usize| format!("{}{{\"S\":\"x\"}}{}", "{\"L\":[".repeat(levels), "]}".repeat(levels));
+        assert!(plain(&deep(32)).is_ok());
+        assert!(plain(&deep(33)).unwrap_err().contains("32 levels"));
+        assert!(plain(&deep(10_000)).unwrap_err().contains("32 levels"));
+        assert!(Cursor::new(deep(10_000).as_bytes(), 0).check_attribute().is_err());
+    }
+
+    #[test]
+    fn escaped_slashes_in_base64_are_base64() {
+        let mut out = Vec::new();
+        Cursor::new(br#""\/w==""#, 0).binary(&mut out).unwrap();
+        assert_eq!(out, [0xff]);
+        assert_eq!(plain(r#"{"B":"\/w=="}"#).unwrap(), r#""\/w==""#);
+    }
+}

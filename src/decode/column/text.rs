@@ -1,0 +1,114 @@
+//! Values of varying length, one behind the other: texts, binaries, JSON.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BinaryArray, StringArray};
+use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+
+use super::super::json::{Fallible, bad_record};
+use super::bits::Validity;
+use crate::error::Result;
+
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct BytesColumn {
+    bytes: Vec<u8>,
+    /// Where each value ends.
+    ends: Vec<i32>,
+    valid: Validity,
+    /// Sizes of the last batch, to make room for this one at its first value.
+    expected: (usize, usize),
+}
+
+impl BytesColumn {
+    pub(in super::super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Adds the value that `write` appends as row `row`; rows before it that have none are null.
+    #[inline]
+    pub(in super::super) fn push(
+        &mut self,
+        row: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Fallible<()>,
+    ) -> Fallible<()> {
+        if self.ends.is_empty() {
+            self.make_room();
+        }
+        self.pad(row);
+        let start = self.bytes.len();
+        if let Err(fault) = write(&mut self.bytes) {
+            self.bytes.truncate(start);
+            return Err(fault);
+        }
+        self.end_value()
+    }
+
+    #[inline]
+    pub(in super::super) fn end_value(&mut self) -> Fallible<()> {
+        let Ok(end) = i32::try_from(self.bytes.len()) else {
+            return bad_record("its values do not fit into a batch of 2 GiB");
+        };
+        self.ends.push(end);
+        self.valid.push_valid();
+        Ok(())
+    }
+
+    /// The bytes behind the last value: `end_value` makes them one.
+    pub(in super::super) fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    #[cold]
+    fn make_room(&mut self) {
+        self.ends.reserve(self.expected.0);
+        self.bytes.reserve(self.expected.1);
+    }
+
+    pub(in super::super) fn pad(&mut self, rows: usize) {
+        if self.ends.len() < rows {
+            let end = self.ends.last().copied().unwrap_or(0);
+            self.ends.resize(rows, end);
+            self.valid.pad(rows);
+        }
+    }
+
+    pub(in super::super) fn truncate(&mut self, rows: usize) {
+        self.ends.truncate(rows);
+        self.valid.truncate(rows);
+        self.bytes.truncate(self.ends.last().map_or(0, |end| usize::try_from(*end).unwrap_or(0)));
+    }
+
+    pub(in super::super) fn bytes(&self) -> usize {
+        self.bytes.len() + 4 * self.ends.len() + self.valid.bytes()
+    }
+
+    fn finish_parts(&mut self, rows: usize) -> (OffsetBuffer<i32>, Buffer, Option<arrow_buffer::NullBuffer>) {
+        self.pad(rows);
+        self.expected = (self.ends.len(), self.bytes.len());
+        let mut bytes = std::mem::take(&mut self.bytes);
+        trim(&mut bytes);
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        offsets.append(&mut self.ends);
+        self.ends = Vec::new();
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        (offsets, Buffer::from_vec(bytes), self.valid.finish())
+    }
+
+    pub(in super::super) fn finish_text(&mut self, rows: usize) -> Result<ArrayRef> {
+        let (offsets, bytes, nulls) = self.finish_parts(rows);
+        Ok(Arc::new(StringArray::try_new(offsets, bytes, nulls).map_err(super::disagree)?))
+    }
+
+    pub(in super::super) fn finish_binary(&mut self, rows: usize) -> Result<ArrayRef> {
+        let (offsets, bytes, nulls) = self.finish_parts(rows);
+        Ok(Arc::new(BinaryArray::try_new(offsets, bytes, nulls).map_err(super::disagree)?))
+    }
+}
+
+/// Gives back room made for a larger batch than came: a batch is kept for long, and counted by its room.
+pub(in super::super) fn trim<T>(values: &mut Vec<T>) {
+    if values.capacity() / 2 > values.len() {
+        values.shrink_to_fit();
+    }
+}

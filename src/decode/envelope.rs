@@ -1,0 +1,221 @@
+//! What stands around the images of a DynamoDB Streams record.
+//!
+//! Names are compared without case: the service writes `eventName`, SDKs and their users also
+//! `EventName`, `eventId`, `Dynamodb`. Unknown members are passed over.
+
+use super::json::{Cursor, Fallible, Text, bad_record};
+use super::metadata::Op;
+use super::time;
+use crate::position::SequenceNumber;
+
+/// The parts of a record that hold attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Keys,
+    NewImage,
+    OldImage,
+}
+
+#[derive(Default)]
+pub(super) struct Envelope<'a> {
+    pub(super) event_id: Option<Text<'a>>,
+    pub(super) op: Option<Op>,
+    pub(super) micros: Option<i64>,
+    pub(super) sequence: Option<&'a [u8]>,
+    pub(super) ttl: bool,
+    /// Where the value of each part begins.
+    pub(super) keys: Option<usize>,
+    pub(super) new_image: Option<usize>,
+    pub(super) old_image: Option<usize>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the record at the cursor; `visit` takes the parts, each standing at its object.
+    pub(super) fn read(
+        cursor: &mut Cursor<'a>,
+        mut visit: impl FnMut(Part, &mut Cursor<'a>) -> Fallible<()>,
+    ) -> Fallible<Self> {
+        let mut envelope = Self::default();
+        let mut change_seen = false;
+        cursor.members(|cursor, name| match name.raw() {
+            b"eventID" => envelope.event_id(cursor),
+            b"eventName" => envelope.event_name(cursor),
+            b"dynamodb" => envelope.change(&mut change_seen, cursor, &mut visit),
+            b"awsRegion" | b"eventSource" | b"eventVersion" => cursor.skip_value(),
+            other if other.eq_ignore_ascii_case(b"eventID") => envelope.event_id(cursor),
+            other if other.eq_ignore_ascii_case(b"eventName") => envelope.event_name(cursor),
+            other if other.eq_ignore_ascii_case(b"dynamodb") => {
+                envelope.change(&mut change_seen, cursor, &mut visit)
+            }
+            other if other.eq_ignore_ascii_case(b"userIdentity") => envelope.identity(cursor),
+            _ => cursor.skip_value(),
+        })?;
+        Ok(envelope)
+    }
+
+    fn event_id(&mut self, cursor: &mut Cursor<'a>) -> Fallible<()> {
+        if !cursor.take(b"null") {
+            self.event_id = Some(once(self.event_id, cursor.string()?, "eventID")?);
+        }
+        Ok(())
+    }
+
+    fn event_name(&mut self, cursor: &mut Cursor<'a>) -> Fallible<()> {
+        let name = cursor.string()?;
+        let op = match name.raw() {
+            b"INSERT" => Op::Insert,
+            b"MODIFY" => Op::Modify,
+            b"REMOVE" => Op::Remove,
+            _ => {
+                return bad_record(format!("eventName {:?} is none of INSERT, MODIFY, REMOVE", name.lossy()));
+            }
+        };
+        self.op = Some(once(self.op, op, "eventName")?);
+        Ok(())
+    }
+
+    /// A delete by time to live is the service's own: type `Service`, principal `dynamodb.amazonaws.com`
+    /// (Developer Guide, "DynamoDB Streams and Time to Live").
+    fn identity(&mut self, cursor: &mut Cursor<'a>) -> Fallible<()> {
+        if cursor.byte() != Some(b'{') {
+            return cursor.skip_value();
+        }
+        let (mut service, mut dynamodb) = (false, false);
+        cursor.members(|cursor, name| {
+            let start = cursor.at;
+            cursor.skip_value()?;
+            let value = cursor.since(start);
+            if name.raw().eq_ignore_ascii_case(b"type") {
+                service = value == br#""Service""#;
+            } else if name.raw().eq_ignore_ascii_case(b"principalId") {
+                dynamodb = value == br#""dynamodb.amazonaws.com""#;
+            }
+            Ok(())
+        })?;
+        self.ttl = service && dynamodb;
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        seen: &mut bool,
+        cursor: &mut Cursor<'a>,
+        visit: &mut impl FnMut(Part, &mut Cursor<'a>) -> Fallible<()>,
+    ) -> Fallible<()> {
+        if std::mem::replace(seen, true) {
+            return bad_record("\"dynamodb\" stands twice in it");
+        }
+        cursor.members(|cursor, name| {
+            let part = match name.raw() {
+                b"Keys" => Part::Keys,
+                b"NewImage" => Part::NewImage,
+                b"OldImage" => Part::OldImage,
+                b"SizeBytes" | b"StreamViewType" => return cursor.skip_value(),
+                b"SequenceNumber" => return self.sequence(cursor),
+                b"ApproximateCreationDateTime" => return self.time(cursor),
+                other if other.eq_ignore_ascii_case(b"keys") => Part::Keys,
+                other if other.eq_ignore_ascii_case(b"newImage") => Part::NewImage,
+                other if other.eq_ignore_ascii_case(b"oldImage") => Part::OldImage,
+                other if other.eq_ignore_ascii_case(b"sequenceNumber") => return self.sequence(cursor),
+                other if other.eq_ignore_ascii_case(b"approximateCreationDateTime") => {
+                    return self.time(cursor);
+                }
+                _ => return cursor.skip_value(),
+            };
+            if cursor.take(b"null") {
+                return Ok(());
+            }
+            let start = match part {
+                Part::Keys => &mut self.keys,
+                Part::NewImage => &mut self.new_image,
+                Part::OldImage => &mut self.old_image,
+            };
+            *start = Some(once(*start, cursor.at, "an image or Keys")?);
+            visit(part, cursor)
+        })
+    }
+
+    fn sequence(&mut self, cursor: &mut Cursor<'a>) -> Fallible<()> {
+        let text = cursor.string()?;
+        if !is_sequence(text.raw()) {
+            return bad_record(format!("SequenceNumber {:?} is not a decimal number", text.lossy()));
+        }
+        self.sequence = Some(once(self.sequence, text.raw(), "SequenceNumber")?);
+        Ok(())
+    }
+
+    fn time(&mut self, cursor: &mut Cursor<'a>) -> Fallible<()> {
+        if cursor.take(b"null") {
+            return Ok(());
+        }
+        self.micros = Some(once(self.micros, moment(cursor)?, "ApproximateCreationDateTime")?);
+        Ok(())
+    }
+}
+
+/// A moment in microseconds since 1970: seconds as a number, or RFC 3339 as text.
+fn moment(cursor: &mut Cursor<'_>) -> Fallible<i64> {
+    match cursor.byte() {
+        Some(b'"') => {
+            let text = cursor.string()?;
+            let micros = time::rfc3339_to_nanos(text.raw())?.div_euclid(1000);
+            i64::try_from(micros).or_else(|_| bad_record(format!("{:?} is not a time", text.lossy())))
+        }
+        Some(b'-' | b'0'..=b'9') => time::seconds_to_micros(cursor.number()?),
+        _ => cursor.mismatch("a time"),
+    }
+}
+
+fn is_sequence(text: &[u8]) -> bool {
+    (1..=SequenceNumber::MAX_DIGITS).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
+}
+
+fn once<T>(known: Option<T>, value: T, what: &str) -> Fallible<T> {
+    match known {
+        None => Ok(value),
+        Some(_) => bad_record(format!("{what} stands twice in it")),
+    }
+}
+
+/// What can be said of a record without taking it: for leaving it out, and for naming a bad one.
+#[derive(Default)]
+pub(super) struct Glance {
+    pub(super) sequence: Option<SequenceNumber>,
+    pub(super) micros: Option<i64>,
+}
+
+impl Glance {
+    /// Passes the record at the cursor.
+    ///
+    /// # Errors
+    /// Only that of a damaged page: a record that says nothing sensible has nothing to say.
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Fallible<Self> {
+        let mut glance = Self::default();
+        let start = cursor.at;
+        cursor.skip_value()?;
+        let mut inside = cursor.clone();
+        inside.back_to(start);
+        // What is wrong with it is found when it is taken; what was read before that holds.
+        let _ = inside.members(|inside, name| {
+            if !name.raw().eq_ignore_ascii_case(b"dynamodb") {
+                return inside.skip_value();
+            }
+            inside.members(|inside, name| glance.member(name, inside))
+        });
+        Ok(glance)
+    }
+
+    fn member(&mut self, name: Text<'_>, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let start = cursor.at;
+        cursor.skip_value()?;
+        let mut value = cursor.clone();
+        value.back_to(start);
+        if name.raw().eq_ignore_ascii_case(b"sequenceNumber") {
+            let text = value.string().ok().and_then(|text| std::str::from_utf8(text.raw()).ok());
+            self.sequence = text.and_then(|text| SequenceNumber::parse(text).ok());
+        } else if name.raw().eq_ignore_ascii_case(b"approximateCreationDateTime") {
+            self.micros = moment(&mut value).ok();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! One image of the items: a column for each attribute, and the rest.
+
+use std::collections::HashSet;
+
+use arrow_array::ArrayRef;
+
+use super::attribute::duplicate;
+use super::column::{BytesColumn, Column, Validity};
+use super::json::{Fallible, Text};
+use super::kind::Kind;
+use super::names::Trail;
+use crate::error::Result;
+
+/// Attributes that have no column, as DynamoDB JSON: `{"name":{"S":"…"}}`.
+#[derive(Debug, Default)]
+pub(super) struct RestColumn {
+    column: BytesColumn,
+    /// Whether the current row has an attribute in it.
+    open: bool,
+}
+
+impl RestColumn {
+    /// Adds an attribute to row `row`; `value` is the attribute value as it came.
+    pub(super) fn add(&mut self, row: usize, name: Text<'_>, value: &[u8]) {
+        if !self.open {
+            self.column.pad(row);
+        }
+        let out = self.column.tail();
+        out.push(if self.open { b',' } else { b'{' });
+        out.extend_from_slice(name.token());
+        out.push(b':');
+        out.extend_from_slice(value);
+        self.open = true;
+    }
+
+    fn end_row(&mut self) -> Fallible<()> {
+        if std::mem::take(&mut self.open) {
+            self.column.tail().push(b'}');
+            self.column.end_value()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self, rows: usize) -> Result<ArrayRef> {
+        self.column.finish_text(rows)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Image {
+    /// By the number of the attribute's column.
+    pub(super) columns: Vec<Column>,
+    pub(super) rest: RestColumn,
+    pub(super) trail: Trail,
+    /// Which rows have this image at all.
+    pub(super) valid: Validity,
+    seen: Seen,
+}
+
+impl Image {
+    pub(super) fn new<'k>(kinds: impl Iterator<Item = &'k Kind>) -> Self {
+        Self { columns: kinds.map(Column::new).collect(), ..Self::default() }
+    }
+
+    /// Before the attributes of an item.
+    pub(super) fn start(&mut self) {
+        self.trail.start();
+        self.seen.start();
+    }
+
+    /// # Errors
+    /// A bad record when the attribute was met in this item already.
+    #[inline]
+    pub(super) fn see(&mut self, place: Option<usize>, name: Text<'_>) -> Fallible<()> {
+        if self.seen.see(place, name)? { Ok(()) } else { duplicate(name) }
+    }
+
+    pub(super) fn end_row(&mut self) -> Fallible<()> {
+        self.rest.end_row()
+    }
+
+    pub(super) fn truncate(&mut self, rows: usize) {
+        for column in self.columns.iter_mut().filter(|column| column.len() > rows) {
+            column.truncate(rows);
+        }
+        self.rest.open = false;
+        self.rest.column.truncate(rows);
+        self.valid.truncate(rows);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let columns: usize = self.columns.iter().map(Column::bytes).sum();
+        columns + self.rest.column.bytes() + self.valid.bytes()
+    }
+}
+
+/// The attributes met in the current item.
+#[derive(Debug, Default)]
+struct Seen {
+    /// By place of the name: in which item it was met last.
+    items: Vec<u64>,
+    item: u64,
+    unnamed: HashSet<Vec<u8>>,
+}
+
+impl Seen {
+    fn start(&mut self) {
+        self.item += 1;
+        self.unnamed.clear();
+    }
+
+    #[inline]
+    fn see(&mut self, place: Option<usize>, name: Text<'_>) -> Fallible<bool> {
+        let Some(place) = place else {
+            let mut plain = Vec::new();
+            name.append_to(&mut plain)?;
+            return Ok(self.unnamed.insert(plain));
+        };
+        if self.items.len() <= place {
+            self.items.resize(place + 1, 0);
+        }
+        Ok(std::mem::replace(&mut self.items[place], self.item) != self.item)
+    }
+}

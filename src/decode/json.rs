@@ -1,0 +1,526 @@
+//! A cursor over the JSON of a page: one pass, no tree, strict about the grammar.
+//!
+//! The text was checked to be UTF-8 before a cursor is made, and the cursor cuts it only at
+//! quotes and brackets, so every slice it hands out is UTF-8 too.
+
+/// Why decoding stopped.
+#[derive(Debug)]
+pub(super) enum Reason {
+    /// The bytes are not JSON: the page was damaged on its way.
+    Page { at: usize, expected: &'static str },
+    /// The JSON is sound, but it is not a record we can keep.
+    Record(String),
+}
+
+/// Boxed, so that the results on the way of every value stay one word wide.
+pub(super) type Fault = Box<Reason>;
+pub(super) type Fallible<T> = Result<T, Fault>;
+
+#[cold]
+pub(super) fn bad_record<T>(reason: impl Into<String>) -> Fallible<T> {
+    Err(Box::new(Reason::Record(reason.into())))
+}
+
+/// A JSON string as it stands in the page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text<'a> {
+    /// With its quotes.
+    token: &'a [u8],
+    /// Whether there is a backslash in it.
+    pub(super) escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// A token of which is known that it has no backslash.
+    pub(super) fn unescaped(token: &'a [u8]) -> Self {
+        Self { token, escaped: false }
+    }
+
+    /// With its quotes, escapes as they came: a JSON string again.
+    pub(super) fn token(self) -> &'a [u8] {
+        self.token
+    }
+
+    /// Without quotes; the text itself exactly when nothing is escaped.
+    pub(super) fn raw(self) -> &'a [u8] {
+        self.token.get(1..self.token.len() - 1).unwrap_or_default()
+    }
+
+    /// Appends the text itself.
+    pub(super) fn append_to(self, out: &mut Vec<u8>) -> Fallible<()> {
+        if self.escaped {
+            return unescape(self.raw(), out);
+        }
+        out.extend_from_slice(self.raw());
+        Ok(())
+    }
+
+    /// The text itself, in `scratch` when it has to be unescaped.
+    pub(super) fn plain<'s>(self, scratch: &'s mut Vec<u8>) -> Fallible<&'s [u8]>
+    where
+        'a: 's,
+    {
+        if !self.escaped {
+            return Ok(self.raw());
+        }
+        scratch.clear();
+        unescape(self.raw(), scratch)?;
+        Ok(scratch)
+    }
+
+    /// For sentences and names; the page is UTF-8, so nothing is replaced unless an escape is damaged.
+    pub(super) fn lossy(self) -> String {
+        let mut scratch = Vec::new();
+        match self.plain(&mut scratch) {
+            Ok(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Err(_) => String::from_utf8_lossy(self.raw()).into_owned(),
+        }
+    }
+}
+
+/// The cursor has checked that every backslash starts one of JSON's escapes.
+#[cold]
+fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Fallible<()> {
+    let mut rest = raw;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        let letter = rest.get(at + 1).copied().unwrap_or(b'\\');
+        rest = rest.get(at + 2..).unwrap_or_default();
+        match letter {
+            b'n' => out.push(b'\n'),
+            b't' => out.push(b'\t'),
+            b'r' => out.push(b'\r'),
+            b'b' => out.push(8),
+            b'f' => out.push(12),
+            b'u' => {
+                let (scalar, used) = code_point(rest)?;
+                out.extend_from_slice(scalar.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = rest.get(used..).unwrap_or_default();
+            }
+            itself => out.push(itself),
+        }
+    }
+    out.extend_from_slice(rest);
+    Ok(())
+}
+
+/// The character behind `\u`, and how many bytes it took: 4, or 10 for a surrogate pair.
+fn code_point(rest: &[u8]) -> Fallible<(char, usize)> {
+    let high = hex4(rest).unwrap_or(0xD800);
+    if let Some(scalar) = char::from_u32(high) {
+        return Ok((scalar, 4));
+    }
+    let low = rest.get(4..).filter(|tail| tail.starts_with(b"\\u")).and_then(|tail| hex4(&tail[2..]));
+    match (high, low) {
+        (0xD800..0xDC00, Some(low @ 0xDC00..0xE000)) => {
+            let scalar = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+            Ok((char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER), 10))
+        }
+        _ => bad_record("a string has half of a surrogate pair, which is not a character"),
+    }
+}
+
+fn hex4(bytes: &[u8]) -> Option<u32> {
+    let digits = bytes.get(..4)?;
+    digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
+}
+
+/// Deepest nesting of maps and lists that DynamoDB allows (service quotas: "32 levels").
+pub(super) const MAX_DEPTH: u32 = 32;
+
+#[derive(Clone)]
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    pub(super) at: usize,
+    /// Nesting of attribute values around the cursor.
+    depth: u32,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at, depth: 0 }
+    }
+
+    /// The bytes from `start` up to the cursor.
+    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+        self.bytes.get(start..self.at).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn byte(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    #[cold]
+    pub(super) fn fault<T>(&self, expected: &'static str) -> Fallible<T> {
+        Err(Box::new(Reason::Page { at: self.at, expected }))
+    }
+
+    #[inline]
+    pub(super) fn space(&mut self) {
+        if self.byte().is_some_and(|byte| byte <= b' ') {
+            self.space_run();
+        }
+    }
+
+    #[cold]
+    fn space_run(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.byte() {
+            self.at += 1;
+        }
+    }
+
+    /// Passes `expected` when it stands right here, byte for byte.
+    #[inline]
+    pub(super) fn take(&mut self, expected: &[u8]) -> bool {
+        let found = self.rest().starts_with(expected);
+        if found {
+            self.at += expected.len();
+        }
+        found
+    }
+
+    #[inline]
+    fn punctuation(&mut self, byte: u8, expected: &'static str) -> Fallible<()> {
+        self.space();
+        if self.byte() != Some(byte) {
+            return self.fault(expected);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Behind the name of a member: its colon, and space up to the value.
+    #[inline]
+    pub(super) fn colon(&mut self) -> Fallible<()> {
+        self.punctuation(b':', "a colon")?;
+        self.space();
+        Ok(())
+    }
+
+    /// Enters an object; false when it is empty (and then it is passed).
+    #[inline]
+    pub(super) fn enter_object(&mut self) -> Fallible<bool> {
+        if self.byte() != Some(b'{') {
+            return self.mismatch("an object");
+        }
+        self.enter(b'}')
+    }
+
+    /// Enters an array; false when it is empty (and then it is passed).
+    #[inline]
+    pub(super) fn enter_array(&mut self) -> Fallible<bool> {
+        if self.byte() != Some(b'[') {
+            return self.mismatch("an array");
+        }
+        self.enter(b']')
+    }
+
+    #[inline]
+    fn enter(&mut self, close: u8) -> Fallible<bool> {
+        self.at += 1;
+        self.space();
+        let empty = self.byte() == Some(close);
+        self.at += usize::from(empty);
+        Ok(!empty)
+    }
+
+    /// Behind a member or element: true when another follows, false when `close` was passed.
+    #[inline]
+    pub(super) fn more(&mut self, close: u8) -> Fallible<bool> {
+        self.space();
+        match self.byte() {
+            Some(b',') => {
+                self.at += 1;
+                self.space();
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => self.fault("a comma or the closing bracket"),
+        }
+    }
+
+    /// One more level of attribute values.
+    pub(super) fn descend(&mut self) -> Fallible<()> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return bad_record(format!("maps and lists are nested deeper than {MAX_DEPTH} levels"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn ascend(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// Goes back to a value that begins at `at`, outside of any other value.
+    pub(super) fn back_to(&mut self, at: usize) {
+        self.at = at;
+        self.depth = 0;
+    }
+
+    /// Sound JSON of another type than `expected` is the record's fault; anything else the page's.
+    #[cold]
+    pub(super) fn mismatch<T>(&mut self, expected: &'static str) -> Fallible<T> {
+        let start = self.at;
+        self.skip_value()?;
+        let found = String::from_utf8_lossy(self.since(start));
+        let found: String = found.chars().take(40).collect();
+        bad_record(format!("{expected} was expected but {found} was found"))
+    }
+
+    /// A string where the grammar itself wants one: the name of a member.
+    #[inline]
+    pub(super) fn name(&mut self) -> Fallible<Text<'a>> {
+        if self.byte() != Some(b'"') {
+            return self.fault("a name in quotes");
+        }
+        self.scan_string()
+    }
+
+    /// A string where a record must have one.
+    #[inline]
+    pub(super) fn string(&mut self) -> Fallible<Text<'a>> {
+        if self.byte() != Some(b'"') {
+            return self.mismatch("a string");
+        }
+        self.scan_string()
+    }
+
+    /// Finds the closing quote, eight bytes at a time.
+    #[inline]
+    fn scan_string(&mut self) -> Fallible<Text<'a>> {
+        let start = self.at;
+        let mut escaped = false;
+        self.at += 1;
+        loop {
+            while let Some(chunk) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+                let stops = special_bytes(u64::from_le_bytes(*chunk));
+                if stops != 0 {
+                    self.at += (stops.trailing_zeros() / 8) as usize;
+                    break;
+                }
+                self.at += 8;
+            }
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Text { token: self.since(start), escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.pass_escape()?;
+                }
+                Some(byte) if byte >= b' ' => self.at += 1,
+                Some(_) => return self.fault("no raw control character in a string"),
+                None => return self.fault("the end of a string"),
+            }
+        }
+    }
+
+    #[cold]
+    fn pass_escape(&mut self) -> Fallible<()> {
+        let length = match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') if self.bytes.get(self.at + 2..).is_some_and(|rest| hex4(rest).is_some()) => 6,
+            _ => return self.fault("an escape sequence"),
+        };
+        self.at += length;
+        Ok(())
+    }
+
+    /// A JSON number, as its text.
+    pub(super) fn number(&mut self) -> Fallible<&'a [u8]> {
+        let start = self.at;
+        self.at += usize::from(self.byte() == Some(b'-'));
+        match self.byte() {
+            Some(b'0') => self.at += 1,
+            _ => self.digit_run()?,
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digit_run()?;
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            self.at += usize::from(matches!(self.byte(), Some(b'+' | b'-')));
+            self.digit_run()?;
+        }
+        Ok(self.since(start))
+    }
+
+    fn digit_run(&mut self) -> Fallible<()> {
+        let length = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += length;
+        if length == 0 { self.fault("a JSON value") } else { Ok(()) }
+    }
+
+    /// Passes one value of any type and depth, and checks its grammar. Does not recurse.
+    pub(super) fn skip_value(&mut self) -> Fallible<()> {
+        let mut open: Vec<u8> = Vec::new();
+        loop {
+            let entered = match self.byte() {
+                Some(b'{') => self.enter(b'}')?.then_some(b'}'),
+                Some(b'[') => self.enter(b']')?.then_some(b']'),
+                _ => {
+                    self.skip_scalar()?;
+                    None
+                }
+            };
+            match entered {
+                Some(close) => open.push(close),
+                None => {
+                    while let Some(close) = open.last() {
+                        if self.more(*close)? {
+                            break;
+                        }
+                        open.pop();
+                    }
+                }
+            }
+            match open.last() {
+                None => return Ok(()),
+                Some(b'}') => {
+                    self.name()?;
+                    self.colon()?;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn skip_scalar(&mut self) -> Fallible<()> {
+        match self.byte() {
+            Some(b'"') => self.scan_string().map(drop),
+            Some(b'-' | b'0'..=b'9') => self.number().map(drop),
+            _ if self.take(b"true") || self.take(b"false") || self.take(b"null") => Ok(()),
+            _ => self.fault("a JSON value"),
+        }
+    }
+}
+
+/// Marks the high bit of the lowest byte that is a quote, a backslash or below 0x20.
+///
+/// The bytes above the lowest mark may be marked wrongly (a borrow runs upwards); only the lowest counts.
+#[inline]
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
+    let quote = zero_in(word ^ (ONES * b'"' as u64));
+    let backslash = zero_in(word ^ (ONES * b'\\' as u64));
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | backslash | control) & HIGHS
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn skips(text: &str) -> bool {
+        let mut cursor = Cursor::new(text.as_bytes(), 0);
+        cursor.skip_value().is_ok() && cursor.is_at_end()
+    }
+
+    #[test]
+    fn skipping_accepts_exactly_json() {
+        let cases = [
+            "{}",
+            "[]",
+            "0",
+            "-0",
+            "-",
+            "01",
+            "1.",
+            "1.5e+3",
+            "1e",
+            ".5",
+            "\"a\"",
+            "\"a",
+            "\"\\x\"",
+            "\"\\u12G4\"",
+            "{\"a\":1}",
+            "{\"a\":1,}",
+            "{,}",
+            "[1,]",
+            "[1 2]",
+            "{\"a\" 1}",
+            "{a:1}",
+            "true",
+            "tru",
+            "nul",
+            "null",
+            "[[[]],{\"a\":[{}]}]",
+            "[}",
+            "{]",
+            "\"\u{1}\"",
+            "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\"",
+            "[\"\",\"\"]",
+            "",
+            "+1",
+            "1e5",
+            "Infinity",
+            "NaN",
+            "{\"a\":}",
+            "{\"a\":1 , \"b\" : [ 1 , 2 ] }",
+            "[1,2,3]",
+        ];
+        for text in cases {
+            let oracle = serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
+            assert_eq!(skips(text), oracle, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_levels_do_not_overflow_the_stack() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(skips(&deep));
+        assert!(!skips(&deep[..150_000]));
+    }
+
+    proptest! {
+        #[test]
+        fn strings_come_back(text in any::<String>(), ascii in any::<bool>()) {
+            let mut json = serde_json::to_string(&text).unwrap();
+            if ascii {
+                json = text.encode_utf16().fold(String::from("\""), |out, unit| out + &format!("\\u{unit:04X}")) + "\"";
+            }
+            let mut cursor = Cursor::new(json.as_bytes(), 0);
+            let mut out = Vec::new();
+            cursor.string().unwrap().append_to(&mut out).unwrap();
+            prop_assert_eq!(String::from_utf8(out).unwrap(), text);
+            prop_assert!(cursor.is_at_end());
+        }
+
+        #[test]
+        fn special_bytes_finds_the_first(bytes in any::<[u8; 8]>()) {
+            let stops = special_bytes(u64::from_le_bytes(bytes));
+            let expected = bytes.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f));
+            let found = (stops != 0).then(|| (stops.trailing_zeros() / 8) as usize);
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn skipping_agrees_with_a_parser(text in "[\\[\\]{}\",:\\\\a1 .e-]{0,12}") {
+            let oracle = serde_json::from_str::<&serde_json::value::RawValue>(text.trim_start()).is_ok();
+            let mut cursor = Cursor::new(text.as_bytes(), 0);
+            cursor.space();
+            let ours = cursor.skip_value().is_ok() && { cursor.space(); cursor.is_at_end() };
+            prop_assert_eq!(ours, oracle, "{}", text);
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Items as rows of typed columns that grow with the stream.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, StructArray};
+use arrow_schema::{DataType, Field, Fields};
+
+use super::change::Items;
+use super::column::{Column, Fit, disagree};
+use super::image::Image;
+use super::json::{Cursor, Fallible, Text, bad_record};
+use super::kind::{Kind, json_field};
+use super::schema::{Schema, Slot};
+use super::{DecodeOptions, SchemaState};
+use crate::error::Result;
+use crate::page::KeyAttribute;
+
+/// In the schema's metadata: the names of the key columns, as a JSON list, hash key first.
+pub const KEYS_MARK: &str = "shardarrow.keys";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    New,
+    Old,
+}
+
+/// One step of growth, to take back when the record that caused it is bad.
+#[derive(Debug)]
+enum Growth {
+    Added,
+    Widened(Box<Before>),
+}
+
+/// A column as it was before it grew.
+#[derive(Debug)]
+struct Before {
+    number: usize,
+    kind: Kind,
+    new: Column,
+    old: Column,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    options: DecodeOptions,
+    schema: Schema,
+    /// New, old. The old one stays empty unless it is asked for, but grows along.
+    images: [Image; 2],
+    key_trail: super::names::Trail,
+    /// Growth since the last `settle`, with the row that caused it.
+    journal: Vec<(usize, Growth)>,
+    version: u64,
+    notices: Notices,
+    unfit: u64,
+}
+
+/// Sentences not yet said, and those that are not to be said again.
+#[derive(Debug, Default)]
+struct Notices {
+    waiting: Vec<String>,
+    said: HashSet<String>,
+}
+
+impl Notices {
+    #[cold]
+    fn once(&mut self, about: &str, sentence: impl FnOnce() -> String) {
+        if self.said.insert(about.to_owned()) {
+            self.waiting.push(sentence());
+        }
+    }
+}
+
+impl Table {
+    pub(super) fn new(
+        options: &DecodeOptions,
+        keys: &[KeyAttribute],
+        resumed: Option<&SchemaState>,
+    ) -> Result<Self> {
+        let schema = Schema::new(options, keys, resumed)?;
+        let image = || Image::new(schema.columns.iter().map(|column| &column.kind));
+        Ok(Self {
+            images: [image(), image()],
+            options: options.clone(),
+            schema,
+            key_trail: super::names::Trail::default(),
+            journal: Vec::new(),
+            version: 0,
+            notices: Notices::default(),
+            unfit: 0,
+        })
+    }
+
+    fn image(&mut self, which: Which, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        self.images[which as usize].start();
+        let mut more = cursor.enter_object()?;
+        while more {
+            let image = &mut self.images[which as usize];
+            let (name, place) = self.schema.names.find(cursor, &mut image.trail)?;
+            let place = match place {
+                Some(place) => Some(place),
+                None => self.schema.learn(&name.lossy()),
+            };
+            image.see(place, name)?;
+            cursor.colon()?;
+            match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
+                // The keys of the row come from the record's own `Keys`.
+                Slot::Column(number) if number < self.schema.keys && which == Which::New => {
+                    cursor.skip_value()?
+                }
+                Slot::Column(number) => self.place(which, number, row, name, cursor)?,
+                Slot::Open => self.infer(which, place, row, name, cursor)?,
+                Slot::Rest => self.rest(which, row, name, cursor)?,
+                Slot::Reserved => self.reserved(which, row, name, cursor)?,
+                Slot::Dropped => cursor.skip_value()?,
+            }
+            more = cursor.more(b'}')?;
+        }
+        Ok(())
+    }
+
+    /// Puts a value into its column; widens the column or puts the value into the rest when it does not fit.
+    #[inline]
+    fn place(
+        &mut self,
+        which: Which,
+        number: usize,
+        row: usize,
+        name: Text<'_>,
+        cursor: &mut Cursor<'_>,
+    ) -> Fallible<()> {
+        let start = cursor.at;
+        match self.images[which as usize].columns[number].push(row, cursor)? {
+            Fit::Yes => Ok(()),
+            fit => self.misfit(which, number, row, name, cursor, (start, fit)),
+        }
+    }
+
+    #[cold]
+    fn misfit(
+        &mut self,
+        which: Which,
+        number: usize,
+        row: usize,
+        name: Text<'_>,
+        cursor: &mut Cursor<'_>,
+        (start, fit): (usize, Fit),
+    ) -> Fallible<()> {
+        self.images[which as usize].columns[number].truncate(row);
+        cursor.back_to(start);
+        if self.options.schema.is_some() {
+            if fit == Fit::Value {
+                return self.inconvertible(number, cursor);
+            }
+        } else if self.grow(number, row, cursor)? {
+            return self.place(which, number, row, name, cursor);
+        }
+        cursor.back_to(start);
+        if number < self.schema.keys {
+            return self.inconvertible(number, cursor);
+        }
+        self.unfit += 1;
+        self.rest(which, row, name, cursor)?;
+        self.say_unfit(number, name, cursor.since(start));
+        Ok(())
+    }
+
+    #[cold]
+    fn inconvertible<T>(&self, number: usize, cursor: &mut Cursor<'_>) -> Fallible<T> {
+        let start = cursor.at;
+        cursor.check_attribute()?;
+        let value: String = String::from_utf8_lossy(cursor.since(start)).chars().take(80).collect();
+        let column = &self.schema.columns[number];
+        bad_record(format!("attribute {:?}: {value} cannot be converted to {}", column.name, column.kind))
+    }
+
+    #[cold]
+    fn say_unfit(&mut self, number: usize, name: Text<'_>, value: &[u8]) {
+        if value.windows(6).take(4).any(|part| part == b"\"NULL\"") {
+            return;
+        }
+        let column = &self.schema.columns[number];
+        self.notices.once(&format!("unfit {number}"), || {
+            let value: String = String::from_utf8_lossy(value).chars().take(60).collect();
+            format!(
+                "attribute {:?} is a column of type {}, but a record has {value}; such values stand in {}rest",
+                name.lossy(),
+                column.kind,
+                self.options.metadata_prefix
+            )
+        });
+    }
+
+    /// Widens a column so that it holds the value at the cursor; false when it cannot, or need not.
+    fn grow(&mut self, number: usize, row: usize, cursor: &mut Cursor<'_>) -> Fallible<bool> {
+        let start = cursor.at;
+        let column = &self.schema.columns[number];
+        let numbers = if number < self.schema.keys { super::Numbers::Exact } else { self.options.numbers };
+        let kind = Kind::of(cursor, numbers, column.kind.nesting(self.options.nested))?;
+        cursor.back_to(start);
+        let merged = kind.and_then(|kind| column.kind.clone().merge(&kind));
+        let Some(merged) = merged.filter(|merged| merged.is_known() && *merged != column.kind) else {
+            return Ok(false);
+        };
+        if merged.leaves() > self.options.max_columns.max(column.kind.leaves()) {
+            self.say_full();
+            return Ok(false);
+        }
+        let [new, old] = &self.images;
+        let before = Before {
+            number,
+            kind: column.kind.clone(),
+            new: new.columns[number].clone(),
+            old: old.columns[number].clone(),
+        };
+        self.record(row, Growth::Widened(Box::new(before)));
+        for image in &mut self.images {
+            image.columns[number].widen(&merged)?;
+        }
+        self.schema.columns[number].kind = merged;
+        Ok(true)
+    }
+
+    fn record(&mut self, row: usize, growth: Growth) {
+        self.journal.push((row, growth));
+        self.version += 1;
+    }
+
+    /// A value of an attribute without a column makes one, where it can.
+    #[cold]
+    fn infer(
+        &mut self,
+        which: Which,
+        place: Option<usize>,
+        row: usize,
+        name: Text<'_>,
+        cursor: &mut Cursor<'_>,
+    ) -> Fallible<()> {
+        let start = cursor.at;
+        let kind = Kind::of(cursor, self.options.numbers, self.options.nested)?;
+        cursor.back_to(start);
+        let (Some(place), Some(kind)) = (place, kind.filter(Kind::is_known)) else {
+            return self.rest(which, row, name, cursor);
+        };
+        let inferred = self.schema.columns.len() - self.schema.keys;
+        if inferred >= self.options.max_columns || kind.leaves() > self.options.max_columns {
+            self.say_full();
+            return self.rest(which, row, name, cursor);
+        }
+        for image in &mut self.images {
+            image.columns.push(Column::new(&kind));
+        }
+        let number = self.schema.add_column(place, name.lossy(), kind);
+        self.record(row, Growth::Added);
+        self.place(which, number, row, name, cursor)
+    }
+
+    #[cold]
+    fn say_full(&mut self) {
+        let (most, prefix) = (self.options.max_columns, &self.options.metadata_prefix);
+        self.notices.once("full", || {
+            format!("there are more than max_columns={most} attributes; further ones stand in {prefix}rest")
+        });
+    }
+
+    fn rest(&mut self, which: Which, row: usize, name: Text<'_>, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let start = cursor.at;
+        cursor.check_attribute()?;
+        self.images[which as usize].rest.add(row, name, cursor.since(start));
+        Ok(())
+    }
+
+    #[cold]
+    fn reserved(
+        &mut self,
+        which: Which,
+        row: usize,
+        name: Text<'_>,
+        cursor: &mut Cursor<'_>,
+    ) -> Fallible<()> {
+        let (text, prefix) = (name.lossy(), &self.options.metadata_prefix);
+        self.notices.once(&format!("reserved {text}"), || {
+            format!(
+                "attribute {text:?} has the name of a metadata column and stands in {prefix}rest; choose another \
+                 metadata_prefix to give it a column"
+            )
+        });
+        self.rest(which, row, name, cursor)
+    }
+
+    fn attribute_fields(&self, nullable_keys: bool) -> impl Iterator<Item = Field> + '_ {
+        let keys = self.schema.keys;
+        self.schema.columns.iter().enumerate().map(move |(number, column)| {
+            column.kind.field(&column.name, nullable_keys || number >= keys, &self.options)
+        })
+    }
+
+    fn rest_field(&self) -> Field {
+        let name = format!("{}rest", self.options.metadata_prefix);
+        json_field(Field::new(name, DataType::Utf8, true), self.options.json)
+    }
+}
+
+impl Items for Table {
+    fn keys(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        self.key_trail.start();
+        let mut more = cursor.enter_object()?;
+        while more {
+            let (name, place) = self.schema.names.find(cursor, &mut self.key_trail)?;
+            cursor.colon()?;
+            match place.map(|place| self.schema.slot(place)) {
+                Some(Slot::Column(number)) if number < self.schema.keys => {
+                    if self.images[Which::New as usize].columns[number].len() > row {
+                        return super::attribute::duplicate(name);
+                    }
+                    self.place(Which::New, number, row, name, cursor)?;
+                }
+                _ => cursor.skip_value()?,
+            }
+            more = cursor.more(b'}')?;
+        }
+        Ok(())
+    }
+
+    fn new_image(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        self.image(Which::New, row, cursor)
+    }
+
+    fn old_image(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        if !self.options.old_image {
+            return cursor.skip_value();
+        }
+        self.image(Which::Old, row, cursor)?;
+        let valid = &mut self.images[Which::Old as usize].valid;
+        valid.pad(row);
+        valid.push_valid();
+        Ok(())
+    }
+
+    fn end_row(&mut self, row: usize) -> Fallible<()> {
+        let keys = self.images[Which::New as usize].columns.iter().take(self.schema.keys);
+        for (column, attribute) in keys.zip(&self.schema.columns) {
+            if column.len() <= row {
+                return bad_record(format!("the key attribute {:?} is missing", attribute.name));
+            }
+        }
+        self.images.iter_mut().try_for_each(Image::end_row)
+    }
+
+    fn settle(&mut self) {
+        self.journal.clear();
+    }
+
+    fn undo(&mut self, rows: usize) {
+        while let Some((_, growth)) = self.journal.pop_if(|(row, _)| *row >= rows) {
+            self.version += 1;
+            match growth {
+                Growth::Added => {
+                    self.schema.remove_column();
+                    self.images.iter_mut().for_each(|image| drop(image.columns.pop()));
+                }
+                Growth::Widened(before) => {
+                    let Before { number, kind, new, old } = *before;
+                    self.schema.columns[number].kind = kind;
+                    self.images[Which::New as usize].columns[number] = new;
+                    self.images[Which::Old as usize].columns[number] = old;
+                }
+            }
+        }
+        self.images.iter_mut().for_each(|image| image.truncate(rows));
+    }
+
+    fn bytes(&self) -> usize {
+        let old = if self.options.old_image { self.images[Which::Old as usize].bytes() } else { 0 };
+        self.images[Which::New as usize].bytes() + old
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let mut fields: Vec<Field> = self.attribute_fields(false).collect();
+        if self.options.old_image {
+            let inner: Fields = self.attribute_fields(true).chain([self.rest_field()]).collect();
+            fields.push(Field::new(
+                format!("{}old", self.options.metadata_prefix),
+                DataType::Struct(inner),
+                true,
+            ));
+        }
+        fields.push(self.rest_field());
+        fields
+    }
+
+    fn key_names(&self) -> Vec<String> {
+        self.schema.columns.iter().take(self.schema.keys).map(|key| key.name.clone()).collect()
+    }
+
+    fn finish(&mut self, rows: usize, fields: &[Arc<Field>]) -> Result<Vec<ArrayRef>> {
+        let [new, old] = &mut self.images;
+        let columns = new.columns.iter_mut().zip(fields);
+        let arrays = columns.map(|(column, field)| column.finish(rows, field.data_type()));
+        let mut arrays = arrays.collect::<Result<Vec<_>>>()?;
+        if let Some(DataType::Struct(inner)) = fields.get(arrays.len()).map(|field| field.data_type()) {
+            let columns = old.columns.iter_mut().zip(inner);
+            let olds = columns.map(|(column, field)| column.finish(rows, field.data_type()));
+            let mut olds = olds.collect::<Result<Vec<_>>>()?;
+            olds.push(old.rest.finish(rows)?);
+            old.valid.pad(rows);
+            let array = StructArray::try_new_with_length(inner.clone(), olds, old.valid.finish(), rows);
+            arrays.push(Arc::new(array.map_err(disagree)?));
+        }
+        arrays.push(new.rest.finish(rows)?);
+        Ok(arrays)
+    }
+
+    fn state(&self) -> SchemaState {
+        self.schema.state()
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices.waiting)
+    }
+
+    fn unfit(&self) -> u64 {
+        self.unfit
+    }
+}

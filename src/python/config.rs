@@ -1,0 +1,239 @@
+//! The options as they cross from Python: one JSON text, parsed strictly, and what they mean.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::memory::Shelf;
+use crate::aws::Connection;
+use crate::checkpoint::sqlite::SqliteStore;
+use crate::checkpoint::{Checkpoint, CheckpointStore};
+use crate::decode::{DecodeOptions, decoder};
+use crate::error::{Error, Result};
+use crate::position::{Position, SequenceNumber, ShardId};
+use crate::run::{Keeper, OnGap, Options, Others, Start};
+use crate::source::Source;
+use crate::source::streams::Streams;
+use crate::stream::{Keep, Plan};
+
+const LEAST_MEMORY: usize = 64 << 20;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Config {
+    source: SourceConfig,
+    decode: DecodeOptions,
+    stream: StreamConfig,
+    checkpoint: CheckpointConfig,
+}
+
+/// What is asked for, and where.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceConfig {
+    table: String,
+    connection: Connection,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamConfig {
+    start: StartConfig,
+    follow: bool,
+    settle: f64,
+    commit_interval: f64,
+    batch_rows: usize,
+    batch_bytes: usize,
+    batch_wait: f64,
+    memory_limit: usize,
+    on_gap: OnGapConfig,
+    poll_interval: f64,
+    discovery_interval: f64,
+    stall_timeout: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OnGapConfig {
+    Fail,
+    Continue,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum StartConfig {
+    Earliest,
+    Latest,
+    Positions { positions: Vec<PositionConfig>, others: OthersConfig },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PositionConfig {
+    shard: Option<ShardId>,
+    kind: PositionKind,
+    sequence: SequenceNumber,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PositionKind {
+    At,
+    After,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OthersConfig {
+    Earliest,
+    Latest,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum CheckpointConfig {
+    Memory { name: String },
+    Sqlite { path: PathBuf, name: String },
+    Loader { checkpoint: Option<String> },
+}
+
+impl Config {
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        parse(text)
+    }
+
+    pub(super) fn into_plan(self, shelf: Shelf) -> Result<Plan> {
+        let decode = self.decode;
+        Ok(Plan {
+            options: self.stream.into_options()?,
+            keep: self.checkpoint.into_keep(shelf)?,
+            source: self.source.into_source()?,
+            decoder: Box::new(move |description, resumed| decoder(&decode, &description.keys, resumed)),
+        })
+    }
+}
+
+impl SourceConfig {
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        parse(text)
+    }
+
+    /// # Errors
+    /// `Usage`, before anything is contacted.
+    pub(super) fn into_source(self) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(Streams::new(&self.table, self.connection)?))
+    }
+}
+
+/// # Errors
+/// `Usage`. The text holds credentials, so the error names the place and never quotes.
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|cause| {
+        let (line, column) = (cause.line(), cause.column());
+        Error::usage(format!("the options do not have the expected form (line {line}, column {column})"))
+    })
+}
+
+impl StreamConfig {
+    fn into_options(self) -> Result<Options> {
+        at_least("batch_rows", self.batch_rows, 1)?;
+        at_least("batch_bytes", self.batch_bytes, 1)?;
+        if self.memory_limit < LEAST_MEMORY {
+            return Err(Error::usage(format!(
+                "memory_limit is {} bytes but must be at least 64 MiB",
+                self.memory_limit
+            )));
+        }
+        Ok(Options {
+            start: self.start.into(),
+            follow: self.follow,
+            settle: seconds("settle", self.settle)?,
+            keeper: Keeper::Store,
+            commit_interval: seconds("commit_interval", self.commit_interval)?,
+            batch_rows: self.batch_rows,
+            batch_bytes: self.batch_bytes,
+            batch_wait: seconds("batch_wait", self.batch_wait)?,
+            memory_limit: self.memory_limit,
+            page_bytes: 0,
+            on_gap: match self.on_gap {
+                OnGapConfig::Fail => OnGap::Fail,
+                OnGapConfig::Continue => OnGap::Continue,
+            },
+            poll_interval: seconds("poll_interval", self.poll_interval)?,
+            discovery_interval: seconds("discovery_interval", self.discovery_interval)?,
+            stall_timeout: seconds("stall_timeout", self.stall_timeout)?,
+            seed: seed(),
+        })
+    }
+}
+
+fn at_least(option: &str, value: usize, least: usize) -> Result<()> {
+    if value >= least {
+        Ok(())
+    } else {
+        Err(Error::usage(format!("{option} is {value} but must be at least {least}")))
+    }
+}
+
+/// A day's-scale bound keeps sums of times far from overflow.
+fn seconds(option: &str, value: f64) -> Result<Duration> {
+    const MOST: f64 = 366.0 * 86400.0;
+    if (0.0..=MOST).contains(&value) {
+        Ok(Duration::from_secs_f64(value))
+    } else {
+        Err(Error::usage(format!("{option} is {value} but must be between 0 seconds and a year")))
+    }
+}
+
+/// Two streams of one machine should not try again at the same moments.
+fn seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos()) << 32 ^ now.as_secs() ^ u64::from(std::process::id()) << 16
+}
+
+impl From<StartConfig> for Start {
+    fn from(start: StartConfig) -> Self {
+        match start {
+            StartConfig::Earliest => Self::Earliest,
+            StartConfig::Latest => Self::Latest,
+            StartConfig::Positions { positions, others } => Self::Positions {
+                positions: positions.into_iter().map(PositionConfig::into_pair).collect(),
+                others: match others {
+                    OthersConfig::Earliest => Others::Earliest,
+                    OthersConfig::Latest => Others::Latest,
+                },
+            },
+        }
+    }
+}
+
+impl PositionConfig {
+    fn into_pair(self) -> (Option<ShardId>, Position) {
+        let position = match self.kind {
+            PositionKind::At => Position::At(self.sequence),
+            PositionKind::After => Position::After(self.sequence),
+        };
+        (self.shard, position)
+    }
+}
+
+impl CheckpointConfig {
+    fn into_keep(self, shelf: Shelf) -> Result<Keep> {
+        Ok(match self {
+            Self::Memory { name } => Keep::Store(Box::new(move || Ok(boxed(shelf.take(&name)?)))),
+            Self::Sqlite { path, name } => {
+                Keep::Store(Box::new(move || Ok(boxed(SqliteStore::open(&path, &name)?))))
+            }
+            Self::Loader { checkpoint } => {
+                Keep::Loader(checkpoint.as_deref().map(Checkpoint::parse).transpose()?)
+            }
+        })
+    }
+}
+
+fn boxed(store: impl CheckpointStore) -> Box<dyn CheckpointStore> {
+    Box::new(store)
+}

@@ -1,0 +1,367 @@
+//! Feeds events to the `Run` and carries out its actions.
+
+use std::any::Any;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::store::{Job, Store};
+use super::{Command, Keep, Plan, Shared, closed, runtime};
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::page::Description;
+use crate::run::{Action, Event, Keeper, Now, Run};
+use crate::source::Source;
+
+/// Runs one stream to its end and says how it went, also when the driver itself panics.
+pub(super) async fn supervise(
+    plan: Plan,
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    token: CancellationToken,
+) {
+    let driving = JoinSet::from_iter([drive(plan, shared.clone(), commands, token)]).join_next().await;
+    let result = match driving {
+        Some(Ok(result)) => result,
+        Some(Err(error)) => Err(panicked(error)),
+        None => Ok(()),
+    };
+    finish(&shared, result);
+}
+
+fn finish(shared: &Shared, result: Result<()>) {
+    let over = result.clone().err().unwrap_or_else(closed);
+    let mut front = shared.front();
+    front.opened.get_or_insert_with(|| Err(over.clone()));
+    front.outcome.get_or_insert(Err(over));
+    front.closed = Some(result);
+    drop(front);
+    (shared.wake)();
+}
+
+async fn drive(
+    plan: Plan,
+    shared: Arc<Shared>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    token: CancellationToken,
+) -> Result<()> {
+    let root = runtime::root()?;
+    let (saved, saves) = mpsc::unbounded_channel();
+    let mut store = None;
+    let opening = open(plan, &shared, saved, &mut store);
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = closing(&mut commands) => Err(closed()),
+        () = token.cancelled() => Err(closed()),
+        () = root.cancelled() => Err(closed()),
+    };
+    let result = match opened {
+        Ok(source) => {
+            let mut driver = Driver::new(source, shared.clone(), store.take());
+            let result = tokio::select! {
+                result = driver.run(&mut commands, saves) => result,
+                () = token.cancelled() => Err(closed()),
+                () = root.cancelled() => Err(closed()),
+            };
+            store = driver.let_go().await;
+            result
+        }
+        Err(error) => Err(error),
+    };
+    if let Some(store) = store {
+        let words = store.close().await;
+        shared.front().last_words = words;
+    }
+    result
+}
+
+/// Resolves when the consumer closes the stream, or dropped it. There is nothing else to do yet.
+async fn closing(commands: &mut mpsc::UnboundedReceiver<Command>) {
+    while let Some(command) = commands.recv().await {
+        if matches!(command, Command::Close) {
+            return;
+        }
+    }
+}
+
+/// Everything up to a `Run` that may start: checkpoint, connection, description, decoder.
+async fn open(
+    plan: Plan,
+    shared: &Shared,
+    saved: mpsc::UnboundedSender<Event>,
+    store: &mut Option<Store>,
+) -> Result<Arc<dyn Source>> {
+    let mut options = plan.options;
+    let checkpoint = match plan.keep {
+        Keep::Store(open) => {
+            let (opened, checkpoint) = Store::open(open, saved, shared.wake.clone()).await?;
+            *store = Some(opened);
+            options.keeper = Keeper::Store;
+            checkpoint
+        }
+        Keep::Loader(checkpoint) => {
+            options.keeper = Keeper::Loader;
+            checkpoint
+        }
+    };
+    let source = plan.source;
+    options.page_bytes = source.page_bytes();
+    let description = describe(source.as_ref()).await?;
+    let schema = checkpoint.as_ref().map(|checkpoint: &Checkpoint| checkpoint.schema.clone());
+    let mut decoder = (plan.decoder)(&description, schema.as_deref())?;
+    let columns = decoder.flush()?.schema();
+    let mut front = shared.front();
+    front.description = Some(Arc::new(description.clone()));
+    front.schema = Some(columns);
+    drop(front);
+    *shared.run() = Some(Run::new(description, options, decoder, checkpoint)?);
+    Ok(source)
+}
+
+/// Asks a few times: opening should not fail for one lost packet, nor hide that nobody answers.
+async fn describe(source: &dyn Source) -> Result<Description> {
+    const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+    for pause in PAUSES {
+        match source.describe().await {
+            Err(error) if error.retryable() => sleep(pause).await,
+            answer => return answer,
+        }
+    }
+    source.describe().await
+}
+
+struct Driver {
+    source: Arc<dyn Source>,
+    shared: Arc<Shared>,
+    store: Option<Store>,
+    tasks: JoinSet<Event>,
+    tickets: Vec<(u64, oneshot::Sender<Result<()>>)>,
+    /// After `Fail` and `End` nothing is read any more; what was handed out may still be saved.
+    over: bool,
+    closing: Option<oneshot::Receiver<Result<()>>>,
+}
+
+impl Driver {
+    fn new(source: Arc<dyn Source>, shared: Arc<Shared>, store: Option<Store>) -> Self {
+        Self { source, shared, store, tasks: JoinSet::new(), tickets: Vec::new(), over: false, closing: None }
+    }
+
+    /// Returns when the stream was closed and everything done is durable.
+    async fn run(
+        &mut self,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        mut saves: mpsc::UnboundedReceiver<Event>,
+    ) -> Result<()> {
+        let actions = self.with_run(|run, now| run.start(now));
+        self.carry_out(actions);
+        loop {
+            if let Some(outcome) = self.closing.as_mut().and_then(|end| end.try_recv().ok()) {
+                return outcome;
+            }
+            let deadline = self.deadline();
+            tokio::select! {
+                Some(command) = commands.recv() => self.obey(command),
+                Some(event) = saves.recv() => self.saved(event),
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => match done {
+                    Ok(event) => self.step(event),
+                    Err(error) if error.is_panic() => self.fail(panicked(error)),
+                    Err(_) => {}
+                },
+                () = wait_until(deadline) => self.step(Event::Tick),
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Event(event) => self.step(event),
+            Command::Flush(ticket) => self.flush(ticket),
+            Command::State(answer) => {
+                let state = self.with_run(|run, _| run.state());
+                let _ = answer.send(Ok(state));
+                (self.shared.wake)();
+            }
+            Command::Gaps(answer) => self.ask_store(Job::Gaps(answer)),
+            Command::Quarantined(answer) => self.ask_store(Job::Quarantined(answer)),
+            Command::Close => self.close(),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let actions = self.with_run(|run, now| run.step(event, now));
+        self.carry_out(actions);
+        self.resolve_tickets();
+    }
+
+    fn saved(&mut self, event: Event) {
+        let failed = match &event {
+            Event::Saved { result: Err(error), .. } => Some(error.clone()),
+            _ => None,
+        };
+        self.step(event);
+        if let Some(error) = failed {
+            self.refuse_tickets(&error);
+        }
+    }
+
+    fn flush(&mut self, ticket: oneshot::Sender<Result<()>>) {
+        self.step(Event::Flush);
+        // Before the stream is open nothing was handed out, and nothing will be saved.
+        let unsaved = self.with_run(|run, _| run.unsaved_through().filter(|_| run.is_open()));
+        match unsaved {
+            Some(through) if self.store.is_some() => self.tickets.push((through, ticket)),
+            _ => self.answer(ticket, Ok(())),
+        }
+    }
+
+    fn close(&mut self) {
+        if self.closing.is_none() {
+            let (ticket, end) = oneshot::channel();
+            self.closing = Some(end);
+            self.flush(ticket);
+        }
+    }
+
+    fn resolve_tickets(&mut self) {
+        let saved = self.with_run(|run, _| run.saved_through());
+        for (_, ticket) in self.tickets.extract_if(.., |(through, _)| *through <= saved).collect::<Vec<_>>() {
+            self.answer(ticket, Ok(()));
+        }
+    }
+
+    fn refuse_tickets(&mut self, error: &Error) {
+        for (_, ticket) in std::mem::take(&mut self.tickets) {
+            self.answer(ticket, Err(error.clone()));
+        }
+    }
+
+    fn answer(&self, ticket: oneshot::Sender<Result<()>>, result: Result<()>) {
+        let _ = ticket.send(result);
+        (self.shared.wake)();
+    }
+
+    fn ask_store(&self, job: Job) {
+        if let Some(store) = &self.store {
+            store.send(job);
+        } else {
+            drop(job);
+            (self.shared.wake)();
+        }
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            self.act(action);
+        }
+        let open = self.with_run(|run, _| run.is_open());
+        let mut front = self.shared.front();
+        if open && front.opened.is_none() {
+            front.opened = Some(Ok(()));
+            drop(front);
+            (self.shared.wake)();
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Save(save) => match &self.store {
+                Some(store) => store.send(Job::Save(save)),
+                None => {
+                    self.fail(Error::internal("a save was asked for although a loader keeps the checkpoint"))
+                }
+            },
+            Action::Warn(line) => {
+                self.shared.front().log.push(line);
+                (self.shared.wake)();
+            }
+            Action::Fail(error) => self.fail(error),
+            Action::End => self.end(Ok(())),
+            _ if self.over => {}
+            Action::Emit(batch) => {
+                self.shared.front().queue.push_back(Arc::new(batch));
+                (self.shared.wake)();
+            }
+            Action::List { .. } | Action::Open { .. } | Action::Fetch { .. } | Action::Describe => {
+                self.ask_source(action);
+            }
+        }
+    }
+
+    fn ask_source(&mut self, action: Action) {
+        let source = self.source.clone();
+        self.tasks.spawn(async move {
+            match action {
+                Action::List { stream, scope } => {
+                    let result = source.list(&stream, &scope).await;
+                    Event::Listed { scope, result }
+                }
+                Action::Open { stream, shard, at } => {
+                    let result = source.open(&stream, &shard, &at).await;
+                    Event::Opened { shard, result }
+                }
+                Action::Fetch { shard, cursor } => {
+                    let result = source.fetch(&shard, &cursor).await;
+                    Event::Fetched { shard, result }
+                }
+                _ => Event::Described(source.describe().await),
+            }
+        });
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.end(Err(error));
+    }
+
+    fn end(&mut self, outcome: Result<()>) {
+        self.over = true;
+        self.tasks.abort_all();
+        let mut front = self.shared.front();
+        if let Err(error) = &outcome {
+            front.opened.get_or_insert_with(|| Err(error.clone()));
+        }
+        front.outcome.get_or_insert(outcome);
+        drop(front);
+        (self.shared.wake)();
+    }
+
+    fn with_run<T>(&self, work: impl FnOnce(&mut Run, Now) -> T) -> T {
+        let mut run = self.shared.run();
+        let now = self.shared.began.elapsed();
+        work(run.as_mut().expect("the run exists while the driver does"), now)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let after = self.with_run(|run, _| run.deadline())?;
+        Some(self.shared.began + after)
+    }
+
+    async fn let_go(mut self) -> Option<Store> {
+        self.tasks.shutdown().await;
+        self.store.take()
+    }
+}
+
+async fn wait_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+fn panicked(error: JoinError) -> Error {
+    let words = match error.try_into_panic() {
+        Ok(panic) => text_of(panic.as_ref()),
+        Err(_) => "it was cancelled".into(),
+    };
+    Error::internal(format!("a task panicked ({words}); this is a bug in shardarrow"))
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}

@@ -1,0 +1,315 @@
+//! The thin driver around `Run`: tasks under one token, a queue of batches, tickets for commits.
+//!
+//! Everything here is non-blocking. Whoever waits is told through a `Wake` that something changed,
+//! and looks again.
+
+mod driver;
+mod runtime;
+mod store;
+mod table;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow_schema::SchemaRef;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::Batch;
+use crate::checkpoint::{Checkpoint, CheckpointStore, Gap, QuarantinedRecord, Save};
+use crate::decode::{Decoder, SchemaState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::page::Description;
+use crate::run::{Event, Metrics, Options, Run};
+use crate::source::Source;
+
+pub use runtime::{shut_down, spawn};
+pub use table::{Conform, Table, TableReader};
+
+/// Called after anything changed that somebody may wait for. It must not block.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+pub type MakeDecoder = Box<dyn FnOnce(&Description, Option<&SchemaState>) -> Result<Box<dyn Decoder>> + Send>;
+pub type OpenStore = Box<dyn FnOnce() -> Result<Box<dyn CheckpointStore>> + Send>;
+
+/// What a stream is made of. Nothing of it is touched before `Stream::open`.
+pub struct Plan {
+    pub source: Arc<dyn Source>,
+    pub decoder: MakeDecoder,
+    pub keep: Keep,
+    /// `keeper` and `page_bytes` are set on opening, from `keep` and from the source.
+    pub options: Options,
+}
+
+/// Where the checkpoint comes from and goes to.
+pub enum Keep {
+    Store(OpenStore),
+    /// A loader keeps it with its data; this is what it found there.
+    Loader(Option<Checkpoint>),
+}
+
+/// What is next for the consumer.
+#[derive(Debug)]
+pub enum Next {
+    Batch(Arc<Batch>),
+    /// Nothing is ready; the wake says when to look again.
+    Pending,
+    Ended,
+    Failed(Error),
+}
+
+/// A running stream. Dropping it cancels every task; what was done but not flushed is read again.
+pub struct Stream {
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedSender<Command>,
+    token: CancellationToken,
+    /// Something was done that nobody asked to save yet.
+    unsaved: AtomicBool,
+}
+
+enum Command {
+    Event(Event),
+    Flush(oneshot::Sender<Result<()>>),
+    State(oneshot::Sender<Result<Save>>),
+    Gaps(oneshot::Sender<Result<Vec<Gap>>>),
+    Quarantined(oneshot::Sender<Result<Vec<QuarantinedRecord>>>),
+    Close,
+}
+
+/// What the driver and the consumer both see.
+struct Shared {
+    front: Mutex<Front>,
+    run: Mutex<Option<Run>>,
+    /// The run's time is counted from here.
+    began: Instant,
+    wake: Wake,
+}
+
+#[derive(Default)]
+struct Front {
+    opened: Option<Result<()>>,
+    description: Option<Arc<Description>>,
+    schema: Option<SchemaRef>,
+    queue: VecDeque<Arc<Batch>>,
+    outcome: Option<Result<()>>,
+    closed: Option<Result<()>>,
+    last_words: Option<LastWords>,
+    log: Log,
+}
+
+/// What the store held when it was let go, for questions asked after closing.
+#[derive(Clone)]
+struct LastWords {
+    gaps: Vec<Gap>,
+    quarantined: Vec<QuarantinedRecord>,
+}
+
+/// Lines for the log until somebody fetches them; beyond the limit they are only counted.
+#[derive(Default)]
+struct Log {
+    lines: VecDeque<String>,
+    dropped: usize,
+}
+
+impl Log {
+    const LIMIT: usize = 1000;
+
+    fn push(&mut self, line: String) {
+        if self.lines.len() < Self::LIMIT {
+            self.lines.push_back(line);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    fn drain(&mut self) -> Vec<String> {
+        let mut lines: Vec<String> = self.lines.drain(..).collect();
+        match std::mem::take(&mut self.dropped) {
+            0 => {}
+            dropped => lines.push(format!("{dropped} further log lines were dropped")),
+        }
+        lines
+    }
+}
+
+impl Shared {
+    fn front(&self) -> MutexGuard<'_, Front> {
+        self.front.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) -> MutexGuard<'_, Option<Run>> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The answer to a question, when it has come.
+pub struct Answer<T>(Mutex<oneshot::Receiver<Result<T>>>);
+
+/// Resolves when everything done before it was asked for is durable.
+pub type Ticket = Answer<()>;
+
+impl<T> Answer<T> {
+    pub(crate) fn new(receiver: oneshot::Receiver<Result<T>>) -> Self {
+        Self(Mutex::new(receiver))
+    }
+
+    /// `None` while it has not come. It can be taken once.
+    pub fn take(&self) -> Option<Result<T>> {
+        let mut receiver = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match receiver.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(oneshot::error::TryRecvError::Empty) => None,
+            Err(oneshot::error::TryRecvError::Closed) => Some(Err(closed())),
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the stream is closed; open a new one with source.stream(...)")
+}
+
+impl Stream {
+    /// Starts opening in the background and returns at once.
+    ///
+    /// # Errors
+    /// `Closed` when the process is ending and the runtime is gone.
+    pub fn open(plan: Plan, wake: Wake) -> Result<Self> {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let token = CancellationToken::new();
+        let shared =
+            Arc::new(Shared { front: Mutex::default(), run: Mutex::new(None), began: Instant::now(), wake });
+        runtime::spawn(driver::supervise(plan, shared.clone(), receiver, token.clone()))?;
+        Ok(Self { shared, commands, token, unsaved: AtomicBool::new(false) })
+    }
+
+    /// `None` while opening; then whether the first listing is done and the first checkpoint saved.
+    pub fn opened(&self) -> Option<Result<()>> {
+        self.shared.front().opened.clone()
+    }
+
+    /// What the source is, as soon as the service has said so.
+    pub fn description(&self) -> Option<Arc<Description>> {
+        self.shared.front().description.clone()
+    }
+
+    /// The columns known before the first record; all there ever are when the schema is fixed.
+    pub fn first_schema(&self) -> Option<SchemaRef> {
+        self.shared.front().schema.clone()
+    }
+
+    /// Takes the next batch. It stops counting towards the memory limit.
+    ///
+    /// When none is ready there is time to save what is done.
+    pub fn try_next(&self) -> Next {
+        let mut front = self.shared.front();
+        if let Some(batch) = front.queue.pop_front() {
+            drop(front);
+            self.send(Command::Event(Event::Taken { batch: batch.number }));
+            return Next::Batch(batch);
+        }
+        let next = match &front.outcome {
+            None => Next::Pending,
+            Some(Ok(())) => Next::Ended,
+            Some(Err(error)) => Next::Failed(error.clone()),
+        };
+        drop(front);
+        if self.unsaved.swap(false, Ordering::Relaxed) {
+            self.send(Command::Event(Event::Flush));
+        }
+        next
+    }
+
+    /// Whether every batch was taken and the stream ended without a failure.
+    pub fn is_ended(&self) -> bool {
+        let front = self.shared.front();
+        front.queue.is_empty() && matches!(front.outcome, Some(Ok(())))
+    }
+
+    /// The consumer is done with this batch (`alone`), or with it and all before it.
+    pub fn done(&self, batch: u64, alone: bool) {
+        self.send(Command::Event(Event::Done { batch, alone }));
+        self.unsaved.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks that everything done so far becomes durable now.
+    pub fn flush(&self) -> Ticket {
+        self.ask(Command::Flush)
+    }
+
+    /// Everything through the batches taken so far, for a loader to keep with its data.
+    pub fn state(&self) -> Answer<Save> {
+        self.ask(Command::State)
+    }
+
+    /// The loader made everything up to this entry durable.
+    pub fn saved(&self, through: u64) {
+        self.send(Command::Event(Event::Saved { through, result: Ok(()) }));
+    }
+
+    /// Flushes what is done, ends every task and lets the store go. `closed` says when.
+    pub fn close(&self) {
+        self.send(Command::Close);
+    }
+
+    /// `None` until closing is complete; then whether everything done is durable.
+    pub fn closed(&self) -> Option<Result<()>> {
+        self.shared.front().closed.clone()
+    }
+
+    /// What the run counts; `None` until the table was described. Works while failing and when closed.
+    pub fn metrics(&self) -> Option<Metrics> {
+        let now = self.shared.began.elapsed();
+        self.shared.run().as_ref().map(|run| run.metrics(now))
+    }
+
+    /// Gaps kept with the checkpoint.
+    pub fn gaps(&self) -> Answer<Vec<Gap>> {
+        let last = self.last_words().map(|words| words.gaps);
+        last.map_or_else(|| self.ask(Command::Gaps), Answer::ready)
+    }
+
+    /// Quarantined records kept with the checkpoint.
+    pub fn quarantined(&self) -> Answer<Vec<QuarantinedRecord>> {
+        let last = self.last_words().map(|words| words.quarantined);
+        last.map_or_else(|| self.ask(Command::Quarantined), Answer::ready)
+    }
+
+    /// Lines for the log since the last call.
+    pub fn drain_log(&self) -> Vec<String> {
+        self.shared.front().log.drain()
+    }
+
+    fn last_words(&self) -> Option<LastWords> {
+        self.shared.front().last_words.clone()
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Answer<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(question(sender));
+        Answer::new(receiver)
+    }
+
+    /// A driver that is gone has nothing left to do; questions to it resolve as `Closed`.
+    fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+}
+
+impl<T> Answer<T> {
+    fn ready(value: T) -> Self {
+        let (sender, receiver) = oneshot::channel();
+        let _ = sender.send(Ok(value));
+        Self::new(receiver)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.token.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+"""Sources, their options and their URLs: what can be said without connecting."""
+
+import datetime
+import pickle
+import subprocess
+import sys
+
+import pytest
+import shardarrow as sa
+
+SECRETS = {
+    "access_key_id": "AKIAHIDDEN",
+    "secret_access_key": "hidden/+secret",
+    "session_token": "hiddentoken",
+    "role_arn": "arn:aws:iam::123456789012:role/reader",
+    "external_id": "hiddenid",
+}
+
+
+def refusal(make: object, *arguments: object, **options: object) -> str:
+    with pytest.raises(sa.UsageError) as caught:
+        make(*arguments, **options)  # type: ignore[operator]
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.kind == "usage"
+    return str(caught.value)
+
+
+def test_importing_needs_no_other_package() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import shardarrow; "
+        "foreign = {n.partition('.')[0] for n in set(sys.modules) - before} - set(sys.stdlib_module_names); "
+        "print(sorted(foreign))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "['shardarrow']"
+
+
+def test_names_that_do_not_work_yet_are_absent() -> None:
+    for name in ("kinesis", "snapshot", "DynamoDBStore"):
+        assert name not in sa.__all__
+        with pytest.raises(AttributeError):
+            getattr(sa, name)
+    with pytest.raises(TypeError):
+        sa.dynamodb("orders", segments=4)  # type: ignore[call-arg]
+
+
+def test_the_repr_shows_what_was_given_and_no_secret() -> None:
+    source = sa.dynamodb("orders", start="latest", region="eu-west-1", **SECRETS)  # type: ignore[arg-type]
+    assert repr(sa.dynamodb("orders", start="latest")) == "dynamodb('orders', start='latest')"
+    assert "region='eu-west-1'" in repr(source)
+    assert "hidden" not in repr(source).lower()
+    assert "hidden" not in repr(source.stream()).lower()
+    assert "hidden" not in source.stream()._repr_html_().lower()
+
+
+def test_without_start_it_says_what_to_pass_before_connecting() -> None:
+    source = sa.dynamodb("orders", endpoint_url="http://127.0.0.1:1", region="eu-west-1")
+    for action in (source.stream, source.read):
+        said = refusal(action)
+        assert 'start="earliest"' in said
+        assert 'start="latest"' in said
+
+
+@pytest.mark.parametrize(
+    ("start", "named"),
+    [
+        ("snapshot", '"earliest"'),
+        ("erliest", '"earliest"'),
+        (datetime.datetime.now(datetime.UTC), "at a moment"),
+        (datetime.date(2026, 1, 1), "at a moment"),
+        (17, "sa.at"),
+        ({}, "names no shard"),
+        ({"shard-1": "123"}, "sa.at"),
+    ],
+)
+def test_a_start_that_cannot_work_names_what_can(start: object, named: str) -> None:
+    assert named in refusal(sa.dynamodb, "orders", start=start)
+
+
+@pytest.mark.parametrize("sequence", ["", "12a", "-1", "1" * 130, "१२"])
+def test_a_sequence_number_is_checked(sequence: str) -> None:
+    assert "sequence number" in refusal(sa.at, sequence)
+    assert "sequence number" in refusal(sa.after, sequence)
+
+
+def test_others_belongs_to_positions() -> None:
+    sa.dynamodb("orders", start=sa.at("123", shard="shard-1"), others="latest")
+    assert "others=" in refusal(sa.dynamodb, "orders", others="latest")
+    assert "others=" in refusal(sa.dynamodb, "orders", start="latest", others="latest")
+    assert "others=" in refusal(sa.dynamodb, "orders", start=sa.at("1"), others="oldest")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"numbers": "float"}, '"float64"'),
+        ({"nested": "structs"}, "'struct'"),
+        ({"json": "arrow"}, '"arrow.json"'),
+        ({"images": "columns "}, '"columns"'),
+        ({"max_columns": -1}, "max_columns"),
+        ({"columns": "abc"}, "columns="),
+        ({"schema": 3}, "schema="),
+        ({"schema": {"a": 3}}, "'a'"),
+        ({"connect_timeout": -1}, "connect_timeout"),
+        ({"read_timeout": "1s"}, "read_timeout"),
+        ({"region": 3}, "region"),
+        ({"metadata_prefix": None}, "metadata_prefix"),
+    ],
+)
+def test_an_option_of_a_source_is_checked_at_once(options: dict[str, object], named: str) -> None:
+    assert named in refusal(sa.dynamodb, "orders", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"commit": "never"}, '"manual"'),
+        ({"on_gap": "resnapshot"}, '"continue"'),
+        ({"on_bad_record": "skip"}, '"quarantine"'),
+        ({"on_bad_record": "quarantine"}, "checkpoint"),
+        ({"memory_limit": "lots"}, "memory_limit"),
+        ({"batch_bytes": "16 parsecs"}, "batch_bytes"),
+        ({"batch_rows": 1.5}, "batch_rows"),
+        ({"commit_interval": float("nan")}, "commit_interval"),
+        ({"settle": datetime.timedelta(seconds=-1)}, "settle"),
+        ({"name": ""}, "name="),
+        ({"checkpoint": 3}, "checkpoint="),
+        ({"checkpoint": "/"}, "folder"),
+    ],
+)
+def test_an_option_of_a_stream_is_checked_before_connecting(options: dict[str, object], named: str) -> None:
+    assert named in refusal(sa.dynamodb("orders", start="earliest").stream, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"memory_limit": "63MiB"}, "64 MiB"),
+        ({"batch_rows": 0}, "batch_rows"),
+        ({"poll_interval": 1e9}, "poll_interval"),
+    ],
+)
+def test_a_limit_is_checked_on_opening(options: dict[str, object], named: str) -> None:
+    stream = sa.dynamodb("orders", start="earliest").stream(**options)  # type: ignore[arg-type]
+    assert named in refusal(stream.__enter__)
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"),
+    [("256MiB", 256 << 20), ("0.5 GiB", 1 << 29), ("100MB", 10**8), (1 << 27, 1 << 27), ("67108864", 1 << 26)],
+)
+def test_sizes_are_bytes_or_text(text: int | str, bytes_: int) -> None:
+    stream = sa.dynamodb("orders", start="earliest").stream(memory_limit=text)
+    assert f'"memory_limit": {bytes_},' in str(stream._config)
+
+
+def test_durations_are_seconds_or_timedeltas() -> None:
+    stream = sa.dynamodb("orders", start="earliest").stream(settle=datetime.timedelta(minutes=2))
+    assert '"settle": 120.0,' in str(stream._config)
+
+
+def test_read_refuses_what_belongs_to_following() -> None:
+    source = sa.dynamodb("orders", start="earliest")
+    assert "follow=" in refusal(source.read, follow=True)
+    assert "checkpoint=" in refusal(source.read, checkpoint="x")
+
+
+def test_a_url_says_the_same_as_the_call() -> None:
+    url = (
+        "dynamodb://orders?region=eu-west-1&start=earliest&endpoint_url=http://127.0.0.1:8000"
+        "&columns=a,b&schema=a:int64,b:decimal128(38,9),c:list<utf8>&old_image=true&max_columns=7"
+        "&connect_timeout=1.5&numbers=float64"
+    )
+    assert repr(sa.source(url)) == repr(
+        sa.dynamodb(
+            "orders",
+            region="eu-west-1",
+            start="earliest",
+            endpoint_url="http://127.0.0.1:8000",
+            columns=["a", "b"],
+            schema={"a": "int64", "b": "decimal128(38,9)", "c": "list<utf8>"},
+            old_image=True,
+            max_columns=7,
+            connect_timeout=1.5,
+            numbers="float64",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("latest", "latest"),
+        ("at:123", sa.at("123")),
+        ("after:123@shardId-1", sa.after("123", shard="shardId-1")),
+        (
+            "after:123@shardId-1,at:4@shardId-2",
+            {"shardId-1": sa.after("123", shard="shardId-1"), "shardId-2": sa.at("4", shard="shardId-2")},
+        ),
+    ],
+)
+def test_a_start_in_a_url(text: str, start: object) -> None:
+    assert sa.source(f"dynamodb://orders?start={text}").start == start
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:dynamodb:eu-west-1:123456789012:table/orders",
+        "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000",
+    ],
+)
+def test_a_table_may_be_named_by_arn_in_a_url(arn: str) -> None:
+    assert sa.source(f"dynamodb://{arn}?start=latest").table == arn
+
+
+def test_a_secret_in_a_url_keeps_its_plus_and_slash() -> None:
+    source = sa.source("dynamodb://orders?access_key_id=A&secret_access_key=a+b/c%25d%26e=")
+    assert source.secret_access_key == "a+b/c%d&e="
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("dynamodb://orders?regoin=eu-west-1", "'region'"),
+        ("dynamodb://orders?region", "has no value"),
+        ("dynamodb://orders?region=a&region=b", "twice"),
+        ("dynamodb://", "names no table"),
+        ("dynamo://orders", "'dynamodb'"),
+        ("orders", "dynamodb://"),
+        ("dynamodb://orders?old_image=perhaps", "true or false"),
+        ("dynamodb://orders?max_columns=many", "whole number"),
+        ("dynamodb://orders?connect_timeout=soon", "seconds"),
+        ("dynamodb://orders?start=after:12x", "sequence number"),
+        ("dynamodb://orders?start=at:1,at:2", "another shard"),
+        ("dynamodb://AKIAHIDDEN:hidden@orders", "credentials"),
+    ],
+)
+def test_a_url_that_cannot_be_read_names_the_place(url: str, named: str) -> None:
+    assert named in refusal(sa.source, url)
+
+
+def test_errors_about_a_url_never_show_credentials() -> None:
+    secret = "secret_access_key=hidden&access_key_id=AKIAHIDDEN&session_token=hiddentoken"
+    for url in (
+        f"dynamodb://orders?{secret}&regoin=x",
+        f"dynamodb://orders?{secret}&old_image=perhaps",
+        f"dynamodb://orders?{secret}&{secret}",
+        f"dynamodb://orders?{secret}&start=now",
+        f"dynamo://orders?{secret}",
+        f"dynamodb//orders?{secret}",
+        f"dynamodb://AKIAHIDDEN:hidden@orders?{secret}",
+    ):
+        assert "hidden" not in refusal(sa.source, url).lower()
+
+
+def test_credentials_that_do_not_belong_together_are_refused_before_connecting() -> None:
+    stream = sa.dynamodb("orders", start="latest", region="eu-west-1", access_key_id="AKIAHIDDEN").stream()
+    said = refusal(stream.__enter__)
+    assert "secret_access_key" in said
+    assert "HIDDEN" not in said
+
+
+def test_a_stream_that_is_not_open_says_how_to_open_it() -> None:
+    stream = sa.dynamodb("orders", start="latest").stream()
+    for action in (stream.__next__, stream.metrics, stream.gaps, stream.quarantined):
+        with pytest.raises(sa.ClosedError, match="with"):
+            action()
+    assert "not open" in repr(stream)
+
+
+def test_an_unknown_table_arn_is_refused_before_connecting() -> None:
+    stream = sa.dynamodb("arn:aws:s3:::bucket", start="latest", region="eu-west-1").stream()
+    assert "ARN" in refusal(stream.__enter__)
+
+
+def test_every_error_has_a_class_and_its_builtin() -> None:
+    for cls, builtin in {
+        sa.UsageError: ValueError,
+        sa.NotFoundError: LookupError,
+        sa.AccessDeniedError: PermissionError,
+        sa.ServiceConnectionError: ConnectionError,
+        sa.BadRecordError: ValueError,
+        sa.StalledError: TimeoutError,
+        sa.CheckpointStoreError: OSError,
+        sa.ClosedError: RuntimeError,
+    }.items():
+        error = cls("what happened", retryable=True, code="C", shard="s", position="after 1")
+        assert isinstance(error, builtin)
+        assert isinstance(error, sa.ShardArrowError)
+        assert str(error) == "what happened"
+        assert (error.retryable, error.code, error.shard, error.position) == (True, "C", "s", "after 1")
+
+
+def test_positions_and_spans_are_plain_values() -> None:
+    assert sa.at("12") == sa.at(12)
+    assert str(sa.after("12")) == "after 12"
+    assert pickle.loads(pickle.dumps(sa.after("12", shard="s"))) == sa.after("12", shard="s")
+    assert str(sa.Span(sa.Position("beginning"), sa.after("12"))) == "(the beginning, after 12]"
