@@ -199,7 +199,7 @@ class Demo:
         return 1 if found else 0
 
     def _query(self, sql: str) -> int:
-        """One number from the mirror, 0 while there is none. Waits while the loader holds the file to write."""
+        """One number from the mirror, 0 while there is none; waits while the loader holds the file."""
         import duckdb
 
         deadline = time.monotonic() + BUSY_SECONDS
