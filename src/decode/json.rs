@@ -33,11 +33,6 @@ pub(super) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// A token of which is known that it has no backslash.
-    pub(super) fn unescaped(token: &'a [u8]) -> Self {
-        Self { token, escaped: false }
-    }
-
     /// With its quotes, escapes as they came: a JSON string again.
     pub(super) fn token(self) -> &'a [u8] {
         self.token
@@ -292,6 +287,12 @@ impl<'a> Cursor<'a> {
         self.scan_string()
     }
 
+    /// The name that was read at `at`.
+    #[cold]
+    pub(super) fn name_at(&self, at: usize) -> Fallible<Text<'a>> {
+        Self { at, ..self.clone() }.name()
+    }
+
     /// A string where a record must have one.
     #[inline]
     pub(super) fn string(&mut self) -> Fallible<Text<'a>> {
@@ -301,10 +302,22 @@ impl<'a> Cursor<'a> {
         self.scan_string()
     }
 
-    /// Finds the closing quote.
-    #[inline]
+    /// Finds the closing quote. Most strings end within 16 bytes: those stay in registers.
+    #[inline(always)]
     fn scan_string(&mut self) -> Fallible<Text<'a>> {
         let start = self.at;
+        if let Some(block) = self.bytes.get(start + 1..).and_then(|rest| rest.first_chunk::<16>()) {
+            let end = start + 1 + specials(block).trailing_zeros() as usize;
+            if self.bytes.get(end) == Some(&b'"') && end <= start + 16 {
+                self.at = end + 1;
+                return Ok(Text { token: self.since(start), escaped: false });
+            }
+        }
+        self.scan_long_string(start)
+    }
+
+    #[inline(never)]
+    fn scan_long_string(&mut self, start: usize) -> Fallible<Text<'a>> {
         let mut escaped = false;
         self.at += 1;
         loop {
