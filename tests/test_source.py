@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 import shardarrow as sa
 from shardarrow import errors
 
