@@ -1,6 +1,7 @@
 //! The readers: giving each its turn, taking what it brings, ending it.
 
 use super::*;
+use crate::checkpoint::QuarantinedRecord;
 use crate::decode::Skip;
 use crate::reader::{Idle, Reaction, Want};
 
@@ -152,6 +153,10 @@ impl Run {
 
     /// Gives what a push took from a page its place in the order.
     fn place(&mut self, id: &ShardId, pushed: crate::decode::Pushed) {
+        for record in pushed.quarantined {
+            self.warn(format!("quarantined a record of shard {id}: {}", record.reason));
+            self.deltas.push(Delta::Quarantine(QuarantinedRecord { shard: id.clone(), record }));
+        }
         let (Some(reader), Some(last)) = (self.readers.get_mut(id), pushed.last) else { return };
         let to = Position::After(last);
         reader.counts.records += pushed.rows as u64;
@@ -167,12 +172,6 @@ impl Run {
             reader.position = to.clone();
         }
         self.deltas.push(Delta::Advance { shard: id.clone(), to, newest: pushed.newest });
-        for record in pushed.quarantined {
-            let record = crate::checkpoint::QuarantinedRecord { shard: id.clone(), record };
-            let line = format!("quarantined a record of shard {id}: {}", record.record.reason);
-            self.deltas.push(Delta::Quarantine(record));
-            self.actions.push(Action::Warn(line));
-        }
     }
 
     /// A record that cannot be decoded stops the stream right before it: the rows gathered from

@@ -123,7 +123,8 @@ struct Numbers {
 
 impl Decoder for Numbers {
     fn push(&mut self, page: &Page, from: usize, _: Room, _: &Skip) -> Result<Pushed> {
-        let numbers = page.body[from..].chunks_exact(8).map(|raw| i64::from_le_bytes(raw.try_into().unwrap()));
+        let numbers =
+            page.body[from..].chunks_exact(8).map(|raw| i64::from_le_bytes(raw.try_into().unwrap()));
         let before = self.rows.len();
         self.rows.extend(numbers);
         let rows = self.rows.len() - before;
