@@ -106,13 +106,13 @@ impl Table {
             match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
                 // The keys of the row come from the record's own `Keys`.
                 Slot::Column(number) if number < self.schema.keys && which == Which::New => {
-                    cursor.skip_value()?
+                    cursor.pass_object()?
                 }
                 Slot::Column(number) => self.place(which, number, row, name, cursor)?,
                 Slot::Open => self.infer(which, place, row, name, cursor)?,
                 Slot::Rest => self.rest(which, row, name, cursor)?,
                 Slot::Reserved => self.reserved(which, row, name, cursor)?,
-                Slot::Dropped => cursor.skip_value()?,
+                Slot::Dropped => cursor.pass_object()?,
             }
             more = cursor.more(b'}')?;
         }
@@ -196,7 +196,7 @@ impl Table {
         let start = cursor.at;
         let column = &self.schema.columns[number];
         let numbers = if number < self.schema.keys { super::Numbers::Exact } else { self.options.numbers };
-        let kind = Kind::of(cursor, numbers, column.kind.nesting(self.options.nested))?;
+        let kind = Kind::of(cursor, numbers, column.kind.nesting())?;
         cursor.back_to(start);
         let merged = kind.and_then(|kind| column.kind.clone().merge(&kind));
         let Some(merged) = merged.filter(|merged| merged.is_known() && *merged != column.kind) else {
@@ -328,7 +328,7 @@ impl Items for Table {
 
     fn old_image(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         if !self.options.old_image {
-            return cursor.skip_value();
+            return cursor.pass_object();
         }
         self.image(Which::Old, row, cursor)?;
         let valid = &mut self.images[Which::Old as usize].valid;

@@ -279,6 +279,7 @@ impl Run {
         self.stage = Stage::Running;
         let opened: Vec<_> = self.readers.keys().cloned().collect();
         opened.iter().for_each(|id| self.schedule(id));
+        self.pursue_recent_ends(now);
         self.activate_ready(now);
     }
 }
