@@ -174,7 +174,7 @@ impl<I: Items> ChangeDecoder<I> {
             progress.pushed.quarantined.push(Quarantined { sequence: glance.sequence, raw, reason });
             return Ok(Next::GoOn);
         }
-        if progress.any {
+        if progress.pushed.rows > 0 {
             return Ok(Next::StopAt(start));
         }
         Err(record_error(&page.shard, glance.sequence, &reason))
@@ -214,8 +214,6 @@ enum Next {
 struct Progress<'a> {
     pushed: Pushed,
     rows_before: usize,
-    /// Whether any record was used: added, left out or kept aside.
-    any: bool,
     /// The last one's number as it stands in the page.
     last: Option<&'a [u8]>,
     newest_micros: Option<i64>,
@@ -223,13 +221,11 @@ struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     fn used(&mut self, sequence: Option<&'a [u8]>, micros: Option<i64>) {
-        self.any = true;
         self.last = sequence.or(self.last);
         self.newest_micros = self.newest_micros.max(micros);
     }
 
     fn bad(&mut self, sequence: Option<SequenceNumber>, micros: Option<i64>) {
-        self.any = true;
         if sequence.is_some() {
             self.last = None;
             self.pushed.last = sequence;
@@ -301,13 +297,8 @@ impl<I: Items> ChangeDecoder<I> {
         self.items.settle();
         let shard = self.metadata.shard(&page.shard);
         let mut gauge = Gauge::new(room.bytes, self.bytes(), from);
-        let mut progress = Progress {
-            pushed: Pushed::default(),
-            rows_before: self.rows,
-            any: false,
-            last: None,
-            newest_micros: None,
-        };
+        let mut progress =
+            Progress { pushed: Pushed::default(), rows_before: self.rows, last: None, newest_micros: None };
         cursor.space();
         let mut more = !(cursor.is_at_end() && from == page.records.start);
         while more {
@@ -335,6 +326,10 @@ impl<I: Items> ChangeDecoder<I> {
 impl<I: Items> Decoder for ChangeDecoder<I> {
     fn push(&mut self, page: &Page, from: usize, room: Room, skip: &Skip) -> Result<Pushed> {
         let pushed = self.push_records(page, from, room, skip);
+        self.items.settle();
+        if pushed.is_err() {
+            self.checked = None;
+        }
         if self.items.version() != self.state_version {
             self.state_version = self.items.version();
             self.state.take();

@@ -18,6 +18,15 @@ pub(super) enum Reason {
 pub(super) type Fault = Box<Reason>;
 pub(super) type Fallible<T> = Result<T, Fault>;
 
+/// Says which attribute a bad record is bad in.
+#[cold]
+pub(super) fn within(reason: Reason, name: Text<'_'>) -> Fault {
+    Box::new(match reason {
+        Reason::Record(reason) => Reason::Record(format!("attribute {:?}: {reason}", name.lossy())),
+        damage => damage,
+    })
+}
+
 #[cold]
 pub(super) fn bad_record<T>(reason: impl Into<String>) -> Fallible<T> {
     Err(Box::new(Reason::Record(reason.into())))

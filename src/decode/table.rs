@@ -10,7 +10,7 @@ use super::attribute::duplicate;
 use super::change::Items;
 use super::column::{Column, Fit, disagree};
 use super::image::Image;
-use super::json::{Cursor, Fallible, bad_record};
+use super::json::{Cursor, Fallible, bad_record, within};
 use super::kind::{Kind, json_field};
 use super::names::Trail;
 use super::schema::{Schema, Slot};
@@ -116,20 +116,28 @@ impl Table {
                 return duplicate(cursor.name_at(spot.name)?);
             }
             cursor.colon()?;
-            match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
-                // The keys of the row come from the record's own `Keys`.
-                Slot::Column(number) if number < self.schema.keys && which == Which::New => {
-                    cursor.pass_object()?
-                }
-                Slot::Column(number) => self.place(spot, number, cursor)?,
-                Slot::Open => self.infer(spot, place, cursor)?,
-                Slot::Rest => self.rest(spot, cursor)?,
-                Slot::Reserved => self.reserved(spot, cursor)?,
-                Slot::Dropped => cursor.pass_object()?,
+            if let Err(fault) = self.take(spot, place, cursor) {
+                return Err(within(*fault, cursor.name_at(spot.name)?));
             }
             more = cursor.more(b'}')?;
         }
         Ok(())
+    }
+
+    /// Takes in the attribute value at the cursor.
+    #[inline]
+    fn take(&mut self, spot: Spot, place: Option<usize>, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
+            // The keys of the row come from the record's own `Keys`.
+            Slot::Column(number) if number < self.schema.keys && spot.which == Which::New => {
+                cursor.pass_object()
+            }
+            Slot::Column(number) => self.place(spot, number, cursor),
+            Slot::Open => self.infer(spot, place, cursor),
+            Slot::Rest => self.rest(spot, cursor),
+            Slot::Reserved => self.reserved(spot, cursor),
+            Slot::Dropped => cursor.pass_object(),
+        }
     }
 
     /// Passes a name that is not where it was the last time.
@@ -188,7 +196,7 @@ impl Table {
         cursor.check_attribute()?;
         let value: String = String::from_utf8_lossy(cursor.since(start)).chars().take(80).collect();
         let column = &self.schema.columns[number];
-        bad_record(format!("attribute {:?}: {value} cannot be converted to {}", column.name, column.kind))
+        bad_record(format!("{value} cannot be converted to {}", column.kind))
     }
 
     #[cold]
@@ -320,7 +328,9 @@ impl Items for Table {
                     if self.images[Which::New as usize].columns[number].len() > row {
                         return duplicate(cursor.name_at(spot.name)?);
                     }
-                    self.place(spot, number, cursor)?;
+                    if let Err(fault) = self.place(spot, number, cursor) {
+                        return Err(within(*fault, cursor.name_at(spot.name)?));
+                    }
                 }
                 _ => cursor.skip_value()?,
             }
