@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 import shardarrow as sa
 from shardarrow import errors
 
@@ -148,7 +149,13 @@ def test_a_limit_is_checked_on_opening(options: dict[str, object], named: str) -
 
 @pytest.mark.parametrize(
     ("text", "bytes_"),
-    [("256MiB", 256 << 20), ("0.5 GiB", 1 << 29), ("100MB", 10**8), (1 << 27, 1 << 27), ("67108864", 1 << 26)],
+    [
+        ("256MiB", 256 << 20),
+        ("0.5 GiB", 1 << 29),
+        ("100MB", 10**8),
+        (1 << 27, 1 << 27),
+        ("67108864", 1 << 26),
+    ],
 )
 def test_sizes_are_bytes_or_text(text: int | str, bytes_: int) -> None:
     stream = sa.dynamodb("orders", start="earliest").stream(memory_limit=text)
