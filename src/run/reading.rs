@@ -1,6 +1,7 @@
 //! The readers: giving each its turn, taking what it brings, ending it.
 
 use super::*;
+use crate::checkpoint::QuarantinedRecord;
 use crate::decode::Skip;
 use crate::reader::{Idle, Reaction, Want};
 
@@ -70,12 +71,13 @@ impl Run {
         Ok(true)
     }
 
-    /// The service silently leaves out what it has trimmed when a shard is opened at its
-    /// beginning, so the age of what is verified decides whether something may be missing.
+    /// The service leaves out in silence what it has trimmed when a shard is opened at its beginning,
+    /// and it is not known to refuse every trimmed position, so the age of what is verified decides
+    /// whether something may be missing.
     fn ask_to_open(&mut self, id: &ShardId, at: OpenAt, now: Now) -> Result<()> {
         let server_now = self.server_now(now);
         let Some(reader) = self.readers.get(id) else { return Ok(()) };
-        if at == OpenAt::Beginning && server_now.is_some_and(|time| reader.may_have_lost(time)) {
+        if server_now.is_some_and(|time| reader.may_have_lost(time)) {
             self.lose_to_retention(id, now)?;
         }
         if let Some(reader) = self.readers.get_mut(id) {
@@ -152,6 +154,10 @@ impl Run {
 
     /// Gives what a push took from a page its place in the order.
     fn place(&mut self, id: &ShardId, pushed: crate::decode::Pushed) {
+        for record in pushed.quarantined {
+            self.warn(format!("quarantined a record of shard {id}: {}", record.reason));
+            self.deltas.push(Delta::Quarantine(QuarantinedRecord { shard: id.clone(), record }));
+        }
         let (Some(reader), Some(last)) = (self.readers.get_mut(id), pushed.last) else { return };
         let to = Position::After(last);
         reader.counts.records += pushed.rows as u64;
@@ -167,12 +173,6 @@ impl Run {
             reader.position = to.clone();
         }
         self.deltas.push(Delta::Advance { shard: id.clone(), to, newest: pushed.newest });
-        for record in pushed.quarantined {
-            let record = crate::checkpoint::QuarantinedRecord { shard: id.clone(), record };
-            let line = format!("quarantined a record of shard {id}: {}", record.record.reason);
-            self.deltas.push(Delta::Quarantine(record));
-            self.actions.push(Action::Warn(line));
-        }
     }
 
     /// A record that cannot be decoded stops the stream right before it: the rows gathered from

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from shardarrow import _native
 from shardarrow.cli import demo, load, read, shards, status, tail
@@ -28,11 +28,29 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+class CommandParser(Parser):
+    """Takes flags between SOURCE and OUT too, where argparse would take OUT for missing."""
+
+    _inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, but intermixed; argparse may come back here to do its part."""
+        if self._inside:
+            return super().parse_known_args(args, namespace)
+        self._inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inside = False
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Every command and flag."""
     parser = Parser(prog="shardarrow", description="DynamoDB Streams as Arrow record batches.")
     parser.add_argument("--version", action="version", version=f"shardarrow {_native.VERSION}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
+    )
     for command in _COMMANDS:
         command.add(commands)
     return parser

@@ -9,6 +9,7 @@ from typing import Any
 from shardarrow.cli.arguments import add_common, add_source, source_of
 from shardarrow.cli.screen import Screen
 from shardarrow.cli.values import as_json
+from shardarrow.loaders.report import counted
 from shardarrow.source import Shard
 
 
@@ -18,7 +19,7 @@ def add(commands: Any) -> None:
         "shards", help="show the shards of the table's stream as a tree, with their state"
     )
     add_source(parser)
-    parser.add_argument("--json", action="store_true", dest="as_json", help="each shard a JSON object")
+    parser.add_argument("--as-json", action="store_true", help="each shard a JSON object")
     add_common(parser)
     parser.set_defaults(run=run)
 
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     for line in map(_object, found) if arguments.as_json else tree(found):
         screen.say(line)
     still = sum(not shard.is_closed for shard in found)
-    screen.note(f"{len(found)} shards, {still} open")
+    screen.note(f"{counted(len(found), 'shard')}, {still} open")
     return 0
 
 

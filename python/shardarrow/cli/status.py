@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from shardarrow import _native
 from shardarrow.cli.arguments import add_common
+from shardarrow.cli.checkpoint_file import consumers
 from shardarrow.cli.screen import Screen
 from shardarrow.cli.values import as_json
 from shardarrow.errors import UsageError
@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "place", metavar="CHECKPOINT_OR_DESTINATION", help="a checkpoint file, or duckdb:///FILE"
     )
-    parser.add_argument("--json", action="store_true", dest="as_json", help="each checkpoint a JSON object")
+    parser.add_argument("--as-json", action="store_true", help="each checkpoint a JSON object")
     add_common(parser)
     parser.set_defaults(run=run)
 
@@ -96,8 +96,9 @@ def _in_destination(url: str) -> Iterator[Found]:
 
 
 def _in_file(path: str) -> Iterator[Found]:
-    for name, checkpoint, saved_at, gaps, quarantined in _native.inspect_checkpoints(path):
-        yield Found(name, "", json.loads(checkpoint), None, len(gaps), quarantined, saved_at / 1000)
+    for one in consumers(Path(path)):
+        checkpoint = json.loads(one.checkpoint)
+        yield Found(one.name, "", checkpoint, None, one.gaps, one.quarantined, one.saved_at)
 
 
 def lines(found: Found, now: float) -> Iterator[str]:
@@ -108,7 +109,7 @@ def lines(found: Found, now: float) -> Iterator[str]:
     yield f"  started at   {checkpoint['start']}, epoch {checkpoint['epoch']}"
     if found.changes is not None:
         yield f"  loaded       {counted(found.changes, 'change')}"
-    yield f"  saved        {_ago(now - found.saved_at)}"
+    yield f"  saved        {_span(now - found.saved_at)} ago"
     yield f"  lag          {_lag(found, now)}"
     yield f"  shards       {_shards(checkpoint['shards'])}"
     yield f"  columns      {counted(len(checkpoint['schema']['columns']), 'attribute')}"
@@ -123,7 +124,7 @@ def lines(found: Found, now: float) -> Iterator[str]:
 def _lag(found: Found, now: float) -> str:
     if found.verified is None:
         return "unknown: some shard was not read up to its end yet"
-    return f"nothing older than {_ago(now - found.verified)} can be missing"
+    return f"{_span(now - found.verified)}: every change older than that is in"
 
 
 def _shards(shards: Mapping[str, Any]) -> str:
@@ -131,11 +132,11 @@ def _shards(shards: Mapping[str, Any]) -> str:
     return f"{len(shards) - finished:,} being read, {finished:,} finished"
 
 
-def _ago(seconds: float) -> str:
+def _span(seconds: float) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit} ago"
-    return f"{max(seconds, 0):.0f} s ago"
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def _object(found: Found) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from shardarrow.cli.arguments import add_common, add_reading, add_source, reading_of, source_of
 from shardarrow.cli.files import pyarrow
 from shardarrow.cli.screen import Screen
-from shardarrow.cli.values import as_json, json_lines, plain
+from shardarrow.cli.values import as_json, json_columns, json_lines, plain
 
 _METADATA = ("op", "time", "shard", "sequence", "event_id", "ttl")
 
@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
         "tail", help="show changes as they come, one line each, from now on or from --start"
     )
     add_source(parser)
-    parser.add_argument("--json", action="store_true", dest="as_json", help="each line a JSON object")
+    parser.add_argument("--as-json", action="store_true", help="each line a JSON object")
     parser.add_argument("--once", action="store_true", help="show what is there now, then leave")
     add_reading(parser)
     add_common(parser)
@@ -42,18 +42,23 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
 def _lines(batch: Any, prefix: str) -> Iterator[str]:
     hidden = {f"{prefix}{name}" for name in _METADATA}
+    bare = json_columns(batch.schema)
     for row in batch.to_pylist():
         when, what = plain(row.get(f"{prefix}time")), plain(row.get(f"{prefix}op"))
         expired = " (expired)" if row.get(f"{prefix}ttl") else ""
         values = (
-            f"{name}={_value(row[name])}" for name in row if name not in hidden and row[name] is not None
+            f"{name}={_value(row[name], name in bare)}"
+            for name in row
+            if name not in hidden and row[name] is not None
         )
         yield f"{when or '-':<20} {what}{expired} {' '.join(values)}"
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, is_json: bool) -> str:
     """Bare where that is clear, in quotes where a space or a line break would not be."""
     text = plain(value)
+    if is_json:
+        return text
     return (
         as_json(text)
         if isinstance(value, str) and (not text.isprintable() or " " in text or not text)
