@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import shardarrow as sa
+from shardarrow import errors
 
 SECRETS = {
     "access_key_id": "AKIAHIDDEN",
@@ -148,7 +149,13 @@ def test_a_limit_is_checked_on_opening(options: dict[str, object], named: str) -
 
 @pytest.mark.parametrize(
     ("text", "bytes_"),
-    [("256MiB", 256 << 20), ("0.5 GiB", 1 << 29), ("100MB", 10**8), (1 << 27, 1 << 27), ("67108864", 1 << 26)],
+    [
+        ("256MiB", 256 << 20),
+        ("0.5 GiB", 1 << 29),
+        ("100MB", 10**8),
+        (1 << 27, 1 << 27),
+        ("67108864", 1 << 26),
+    ],
 )
 def test_sizes_are_bytes_or_text(text: int | str, bytes_: int) -> None:
     stream = sa.dynamodb("orders", start="earliest").stream(memory_limit=text)
@@ -298,3 +305,10 @@ def test_positions_and_spans_are_plain_values() -> None:
     assert str(sa.after("12")) == "after 12"
     assert pickle.loads(pickle.dumps(sa.after("12", shard="s"))) == sa.after("12", shard="s")
     assert str(sa.Span(sa.Position("beginning"), sa.after("12"))) == "(the beginning, after 12]"
+
+
+def test_an_error_of_the_core_carries_what_lies_below_it() -> None:
+    error = errors._from_native("throttled", "slow down", True, "Throttling", "s", "at 1", ["one", "two"])
+    assert isinstance(error, sa.ThrottledError)
+    assert (str(error), error.retryable, error.code) == ("slow down", True, "Throttling")
+    assert (str(error.__cause__), str(error.__cause__.__cause__)) == ("one", "two")  # type: ignore[union-attr]
