@@ -16,6 +16,9 @@ pub const QUIET_CALLS: u32 = 10;
 /// The service keeps records this long (Developer Guide, "Change data capture for DynamoDB Streams").
 pub const RETENTION: Millis = 24 * 60 * 60 * 1000;
 
+/// What was verified longer ago than this may be trimmed while it is being asked for.
+const SAFE: Millis = RETENTION - 60_000;
+
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const CLOSED_POLL: Duration = Duration::from_millis(20);
 const BAD_PAGES: u32 = 5;
@@ -142,7 +145,7 @@ impl Reader {
 
     /// Whether records between what is verified and the oldest the service keeps may be lost.
     pub fn may_have_lost(&self, server_now: Millis) -> bool {
-        self.verified.is_some_and(|verified| server_now - verified > RETENTION)
+        self.verified.is_some_and(|verified| server_now - verified > SAFE)
     }
 
     pub fn opened(&mut self, cursor: Cursor) {

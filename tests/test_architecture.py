@@ -45,6 +45,9 @@ PYTHON_STAGES = [
     "cli",
 ]
 
+# What stands beside the loaders in their folder and is not one.
+SERVES_ALL_LOADERS = {"base", "report", "stop"}
+
 # Which stages may use a foreign crate; a stage that is not named here may not.
 CRATE_ROOMS = {
     "aws_": {"aws", "source"},
@@ -200,11 +203,11 @@ def test_a_python_module_imports_only_from_stages_before_it(path: Path) -> None:
 
 
 def loader_files() -> list[Path]:
-    """A loader is one file or one folder of `loaders`; `base` and `__init__` serve them all."""
+    """A loader is one file or one folder of `loaders`."""
     return [
         path
         for path in python_files()
-        if python_stage(path) == "loaders" and loader(path) not in {"__init__", "base"}
+        if python_stage(path) == "loaders" and loader(path) not in {"__init__", *SERVES_ALL_LOADERS}
     ]
 
 
@@ -215,5 +218,6 @@ def loader(path: Path) -> str:
 @pytest.mark.parametrize("path", loader_files(), ids=lambda path: str(path.relative_to(PYTHON)))
 def test_loaders_never_import_each_other(path: Path) -> None:
     parts = [name.split(".") for name in python_imports(path)]
-    others = {name[2] for name in parts if name[1] == "loaders" and len(name) > 2} - {loader(path), "base"}
+    others = {name[2] for name in parts if name[1] == "loaders" and len(name) > 2}
+    others -= {loader(path), *SERVES_ALL_LOADERS}
     assert not others, f"{path.relative_to(ROOT)} imports {sorted(others)}"

@@ -30,9 +30,9 @@ use crate::page::Millis;
 /// six times as much text, so this refuses nothing that is real.
 const MAX_BODY: usize = 64 << 20;
 
-/// What one call leaves behind besides its output.
+/// What one call leaves behind besides its output: the answer's body, time and sender.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct Kept {
     body: Option<Bytes>,
     /// The service's clock, from the `Date` header.
     pub server_time: Option<Millis>,
@@ -49,23 +49,23 @@ pub struct Keep {
 /// Travels with a request through the SDK to the connector.
 #[derive(Clone, Debug)]
 struct Slot {
-    answer: Arc<Mutex<Answer>>,
+    kept: Arc<Mutex<Kept>>,
     stub: Option<&'static [u8]>,
 }
 
 impl Keep {
     /// Keeps only what the headers say.
     pub fn headers() -> Self {
-        Self { slot: Slot { answer: Arc::default(), stub: None } }
+        Self { slot: Slot { kept: Arc::default(), stub: None } }
     }
 
     /// Keeps the body too and shows the SDK `stub` instead, which must have the members its
     /// parser requires.
     pub fn body(stub: &'static [u8]) -> Self {
-        Self { slot: Slot { answer: Arc::default(), stub: Some(stub) } }
+        Self { slot: Slot { kept: Arc::default(), stub: Some(stub) } }
     }
 
-    pub fn answer(&self) -> Answer {
+    pub fn kept(&self) -> Kept {
         self.slot.lock().clone()
     }
 
@@ -75,8 +75,8 @@ impl Keep {
 }
 
 impl Slot {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Answer> {
-        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,7 +92,7 @@ impl Intercept for Keep {
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        *self.slot.lock() = Answer::default();
+        *self.slot.lock() = Kept::default();
         context.request_mut().add_extension(self.slot.clone());
         Ok(())
     }

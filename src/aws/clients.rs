@@ -67,11 +67,12 @@ fn http_client() -> SharedHttpClient {
 }
 
 fn timeouts(connection: &Connection) -> TimeoutConfig {
+    let [connect, read, attempt, operation] = connection.timeouts().map(|(_, value)| seconds(value));
     TimeoutConfig::builder()
-        .connect_timeout(seconds(connection.connect_timeout))
-        .read_timeout(seconds(connection.read_timeout))
-        .operation_attempt_timeout(seconds(connection.attempt_timeout))
-        .operation_timeout(seconds(connection.operation_timeout))
+        .connect_timeout(connect)
+        .read_timeout(read)
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
         .build()
 }
 

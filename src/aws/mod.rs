@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 
 /// Where and as whom to connect. What is not given comes from the standard AWS chain.
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Connection {
     pub region: Option<String>,
@@ -29,33 +29,14 @@ pub struct Connection {
     /// A role to assume with the credentials above.
     pub role_arn: Option<String>,
     pub external_id: Option<String>,
-    /// Seconds until a connection stands, TLS included.
-    pub connect_timeout: f64,
-    /// Seconds without a byte: until the answer begins, and between its pieces.
-    pub read_timeout: f64,
-    /// Seconds for one request and its answer.
-    pub attempt_timeout: f64,
-    /// Seconds for a call with its retries, where it has any.
-    pub operation_timeout: f64,
-}
-
-impl Default for Connection {
-    fn default() -> Self {
-        Self {
-            region: None,
-            endpoint_url: None,
-            profile: None,
-            access_key_id: None,
-            secret_access_key: None,
-            session_token: None,
-            role_arn: None,
-            external_id: None,
-            connect_timeout: 3.0,
-            read_timeout: 10.0,
-            attempt_timeout: 30.0,
-            operation_timeout: 60.0,
-        }
-    }
+    /// Seconds until a connection stands, TLS included: 3.
+    pub connect_timeout: Option<f64>,
+    /// Seconds without a byte, until the answer begins and between its pieces: 10.
+    pub read_timeout: Option<f64>,
+    /// Seconds for one request and its answer: 30.
+    pub attempt_timeout: Option<f64>,
+    /// Seconds for a call with its retries, where it has any: 60.
+    pub operation_timeout: Option<f64>,
 }
 
 impl Connection {
@@ -92,12 +73,13 @@ impl Connection {
         }
     }
 
+    /// As given, or the default.
     fn timeouts(&self) -> [(&'static str, f64); 4] {
         [
-            ("connect_timeout", self.connect_timeout),
-            ("read_timeout", self.read_timeout),
-            ("attempt_timeout", self.attempt_timeout),
-            ("operation_timeout", self.operation_timeout),
+            ("connect_timeout", self.connect_timeout.unwrap_or(3.0)),
+            ("read_timeout", self.read_timeout.unwrap_or(10.0)),
+            ("attempt_timeout", self.attempt_timeout.unwrap_or(30.0)),
+            ("operation_timeout", self.operation_timeout.unwrap_or(60.0)),
         ]
     }
 
@@ -197,12 +179,12 @@ mod tests {
             assert!(error.message().contains(name), "{options}: {error}");
             assert!(!error.message().contains("hidden"), "{error}");
         }
-        assert!(parse("{}").check().is_ok());
+        assert!(parse(r#"{"region": null, "read_timeout": null}"#).check().is_ok());
         assert!(
             parse(r#"{"endpoint_url": "http://[::1]:8000/", "region": "us-gov-east-1"}"#).check().is_ok()
         );
         assert!(serde_json::from_str::<Connection>(r#"{"regoin": "x"}"#).is_err());
-        let nan = Connection { read_timeout: f64::NAN, ..Connection::default() };
+        let nan = Connection { read_timeout: Some(f64::NAN), ..Connection::default() };
         assert!(nan.check().is_err());
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Scripted {
 #[derive(Clone)]
 struct Request {
     asked: Asked,
-    signed_at: String,
+    head: String,
 }
 
 impl Scripted {
@@ -66,9 +66,10 @@ impl Scripted {
         self.log.lock().unwrap().iter().map(|request| request.asked.clone()).collect()
     }
 
-    /// When each request was signed, as in `20261121T120000Z`.
-    pub(crate) fn signed_at(&self) -> Vec<String> {
-        self.log.lock().unwrap().iter().map(|request| request.signed_at.clone()).collect()
+    /// The value of a header in each request.
+    pub(crate) fn headers(&self, name: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        log.iter().map(|request| header(&request.head, name).unwrap_or_default()).collect()
     }
 
     pub(crate) fn connection(&self) -> Connection {
@@ -143,15 +144,17 @@ fn peek_request(stream: &TcpStream) -> Option<(Request, usize)> {
 
 fn parse_request(bytes: &[u8]) -> Option<(Request, usize)> {
     let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let head = std::str::from_utf8(&bytes[..head_end]).unwrap();
-    let header = |name: &str| {
-        let mut pairs = head.lines().filter_map(|line| line.split_once(": "));
-        pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
-    };
-    let length = head_end + header("content-length").map_or(0, |length| length.parse().unwrap());
-    let body = bytes.get(head_end..length)?;
-    let operation = header("x-amz-target").unwrap_or_default();
-    let operation = operation.rsplit('.').next().unwrap_or_default().to_owned();
-    let asked = (operation, serde_json::from_slice(body).unwrap_or_default());
-    Some((Request { asked, signed_at: header("x-amz-date").unwrap_or_default() }, length))
+    let head = std::str::from_utf8(&bytes[..head_end]).unwrap().to_owned();
+    let length = head_end + header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+    let body = std::str::from_utf8(bytes.get(head_end..length)?).unwrap();
+    let target = header(&head, "x-amz-target").unwrap_or_default();
+    let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+    // STS is asked with a form, not with JSON.
+    let request = serde_json::from_str(body).unwrap_or_else(|_| Value::from(body));
+    Some((Request { asked: (operation, request), head }, length))
+}
+
+fn header(head: &str, name: &str) -> Option<String> {
+    let mut pairs = head.lines().filter_map(|line| line.split_once(": "));
+    pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
 }

@@ -45,3 +45,44 @@ impl CheckpointStore for MemoryStore {
         false
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::FORMAT;
+
+    fn save(epoch: u64) -> Save {
+        let gap = Gap {
+            shard: None,
+            from: None,
+            to: None,
+            cause: "test".into(),
+            stream_arn: "stream".into(),
+            found: None,
+        };
+        let checkpoint = Checkpoint {
+            format: FORMAT,
+            table: "orders".into(),
+            table_arn: "table".into(),
+            stream_arn: "stream".into(),
+            epoch,
+            start: "earliest".into(),
+            shards: Default::default(),
+            schema: Default::default(),
+        };
+        Save { through: 0, checkpoint, gaps: vec![gap], quarantined: Vec::new() }
+    }
+
+    #[test]
+    fn the_last_checkpoint_and_every_gap_are_kept() {
+        let mut store = MemoryStore::new();
+        assert_eq!(store.load().unwrap(), None);
+        store.save(&save(1)).unwrap();
+        store.save(&save(2)).unwrap();
+        assert!(store.save(&save(1)).is_err());
+        assert_eq!(store.load().unwrap(), Some(save(2).checkpoint));
+        assert_eq!(store.gaps().unwrap().len(), 2);
+        assert!(!store.is_durable());
+    }
+}

@@ -54,8 +54,9 @@ impl SqliteStore {
             return Err(Error::usage("name is empty; a consumer needs a name such as \"default\""));
         }
         let path = file::resolve(path)?;
-        let lock = ConsumerLock::acquire(&path, name)?;
         let connection = file::open_or_create(&path)?;
+        // After the file is known to be ours: nothing is left beside a file that is not.
+        let lock = ConsumerLock::acquire(&path, name)?;
         let mut store = Self { connection, path, name: name.to_owned(), saved: None, _lock: lock };
         store.saved = store.load()?;
         Ok(store)
@@ -72,6 +73,13 @@ impl SqliteStore {
         let snapshot = connection.transaction().map_err(|cause| reading(&path, cause))?;
         let rows = checkpoint_rows(&snapshot, &path)?;
         rows.into_iter().map(|row| inspect_one(&snapshot, &path, row)).collect()
+    }
+
+    /// Moves the first checkpoint from the log into the file itself, so that a log that is damaged
+    /// or lost takes the consumer back a little, but never to a first start. It is durable already:
+    /// when another consumer is in the way, the next automatic move does it.
+    fn settle_first(&self) {
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
     fn write(&mut self, save: &Save) -> rusqlite::Result<()> {
@@ -96,7 +104,9 @@ impl CheckpointStore for SqliteStore {
             refuse_backwards(saved, &save.checkpoint)?;
         }
         self.write(save).map_err(|cause| writing(&self.path, cause))?;
-        self.saved = Some(save.checkpoint.clone());
+        if self.saved.replace(save.checkpoint.clone()).is_none() {
+            self.settle_first();
+        }
         Ok(())
     }
 

@@ -168,8 +168,11 @@ impl<'a> Cursor<'a> {
             Tag::Bool | Tag::Null => self.boolean().map(drop),
             Tag::Map => {
                 self.descend()?;
+                let mut names = Names::default();
                 self.members(|cursor, name| {
-                    check_text(name).and_then(|()| cursor.check_attribute().map(drop))
+                    names.add(name)?;
+                    check_text(name)?;
+                    cursor.check_attribute().map(drop)
                 })?;
                 self.ascend();
                 Ok(())

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use arrow_array::ArrayRef;
 
-use super::attribute::duplicate;
 use super::column::{BytesColumn, Column, Validity};
 use super::json::{Fallible, Text};
 use super::kind::Kind;
@@ -68,11 +67,17 @@ impl Image {
         self.seen.start();
     }
 
-    /// # Errors
-    /// A bad record when the attribute was met in this item already.
+    /// Whether the attribute with this place is met in this item for the first time.
     #[inline]
-    pub(super) fn see(&mut self, place: Option<usize>, name: Text<'_>) -> Fallible<()> {
-        if self.seen.see(place, name)? { Ok(()) } else { duplicate(name) }
+    pub(super) fn see(&mut self, place: usize) -> bool {
+        self.seen.see(place)
+    }
+
+    /// The same for an attribute whose name is not remembered.
+    pub(super) fn see_unnamed(&mut self, name: Text<'_>) -> Fallible<bool> {
+        let mut plain = Vec::new();
+        name.append_to(&mut plain)?;
+        Ok(self.seen.unnamed.insert(plain))
     }
 
     pub(super) fn end_row(&mut self) -> Fallible<()> {
@@ -110,15 +115,10 @@ impl Seen {
     }
 
     #[inline]
-    fn see(&mut self, place: Option<usize>, name: Text<'_>) -> Fallible<bool> {
-        let Some(place) = place else {
-            let mut plain = Vec::new();
-            name.append_to(&mut plain)?;
-            return Ok(self.unnamed.insert(plain));
-        };
+    fn see(&mut self, place: usize) -> bool {
         if self.items.len() <= place {
             self.items.resize(place + 1, 0);
         }
-        Ok(std::mem::replace(&mut self.items[place], self.item) != self.item)
+        std::mem::replace(&mut self.items[place], self.item) != self.item
     }
 }

@@ -3,6 +3,8 @@
 //! The text was checked to be UTF-8 before a cursor is made, and the cursor cuts it only at
 //! quotes and brackets, so every slice it hands out is UTF-8 too.
 
+use super::scan::{nested_len, specials};
+
 /// Why decoding stopped.
 #[derive(Debug)]
 pub(super) enum Reason {
@@ -31,11 +33,6 @@ pub(super) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// A token of which is known that it has no backslash.
-    pub(super) fn unescaped(token: &'a [u8]) -> Self {
-        Self { token, escaped: false }
-    }
-
     /// With its quotes, escapes as they came: a JSON string again.
     pub(super) fn token(self) -> &'a [u8] {
         self.token
@@ -290,6 +287,12 @@ impl<'a> Cursor<'a> {
         self.scan_string()
     }
 
+    /// The name that was read at `at`.
+    #[cold]
+    pub(super) fn name_at(&self, at: usize) -> Fallible<Text<'a>> {
+        Self { at, ..self.clone() }.name()
+    }
+
     /// A string where a record must have one.
     #[inline]
     pub(super) fn string(&mut self) -> Fallible<Text<'a>> {
@@ -299,22 +302,26 @@ impl<'a> Cursor<'a> {
         self.scan_string()
     }
 
-    /// Finds the closing quote, eight bytes at a time.
-    #[inline]
+    /// Finds the closing quote. Most strings end within 16 bytes: those stay in registers.
+    #[inline(always)]
     fn scan_string(&mut self) -> Fallible<Text<'a>> {
         let start = self.at;
+        if let Some(block) = self.bytes.get(start + 1..).and_then(|rest| rest.first_chunk::<16>()) {
+            let end = start + 1 + specials(block).trailing_zeros() as usize;
+            if self.bytes.get(end) == Some(&b'"') && end <= start + 16 {
+                self.at = end + 1;
+                return Ok(Text { token: self.since(start), escaped: false });
+            }
+        }
+        self.scan_long_string(start)
+    }
+
+    #[inline(never)]
+    fn scan_long_string(&mut self, start: usize) -> Fallible<Text<'a>> {
         let mut escaped = false;
         self.at += 1;
         loop {
-            while let Some(chunk) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-                let stops = special_bytes(u64::from_le_bytes(*chunk));
-                if stops != 0 {
-                    self.at += (stops.trailing_zeros() / 8) as usize;
-                    break;
-                }
-                self.at += 8;
-            }
-            match self.byte() {
+            match self.pass_plain() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(Text { token: self.since(start), escaped });
@@ -323,11 +330,27 @@ impl<'a> Cursor<'a> {
                     escaped = true;
                     self.pass_escape()?;
                 }
-                Some(byte) if byte >= b' ' => self.at += 1,
                 Some(_) => return self.fault("no raw control character in a string"),
                 None => return self.fault("the end of a string"),
             }
         }
+    }
+
+    /// Passes what stands for itself in a string; returns the byte that does not.
+    #[inline]
+    fn pass_plain(&mut self) -> Option<u8> {
+        while let Some(block) = self.rest().first_chunk::<16>() {
+            let found = specials(block);
+            if found != 0 {
+                self.at += found.trailing_zeros() as usize;
+                return self.byte();
+            }
+            self.at += 16;
+        }
+        let rest = self.rest();
+        let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+        self.at += plain.unwrap_or(rest.len());
+        self.byte()
     }
 
     #[cold]
@@ -401,6 +424,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Passes an object that nobody will read: only its brackets and quotes have to be in order.
+    pub(super) fn pass_object(&mut self) -> Fallible<()> {
+        if self.byte() != Some(b'{') {
+            return self.mismatch("an object");
+        }
+        match nested_len(self.rest()) {
+            Some(length) => {
+                self.at += length;
+                Ok(())
+            }
+            None => self.fault("the end of an object"),
+        }
+    }
+
     fn skip_scalar(&mut self) -> Fallible<()> {
         match self.byte() {
             Some(b'"') => self.scan_string().map(drop),
@@ -409,20 +446,6 @@ impl<'a> Cursor<'a> {
             _ => self.fault("a JSON value"),
         }
     }
-}
-
-/// Marks the high bit of the lowest byte that is a quote, a backslash or below 0x20.
-///
-/// The bytes above the lowest mark may be marked wrongly (a borrow runs upwards); only the lowest counts.
-#[inline]
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
-    let quote = zero_in(word ^ (ONES * b'"' as u64));
-    let backslash = zero_in(word ^ (ONES * b'\\' as u64));
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (quote | backslash | control) & HIGHS
 }
 
 #[cfg(test)]
@@ -504,14 +527,6 @@ mod tests {
             cursor.string().unwrap().append_to(&mut out).unwrap();
             prop_assert_eq!(String::from_utf8(out).unwrap(), text);
             prop_assert!(cursor.is_at_end());
-        }
-
-        #[test]
-        fn special_bytes_finds_the_first(bytes in any::<[u8; 8]>()) {
-            let stops = special_bytes(u64::from_le_bytes(bytes));
-            let expected = bytes.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f));
-            let found = (stops != 0).then(|| (stops.trailing_zeros() / 8) as usize);
-            prop_assert_eq!(found, expected);
         }
 
         #[test]

@@ -193,10 +193,10 @@ impl Kind {
     }
 
     /// How maps and lists are kept below a column of this kind.
-    pub(super) fn nesting(&self, otherwise: Nested) -> Nested {
+    pub(super) fn nesting(&self) -> Nested {
         match self {
             Self::Struct(_) | Self::List(_) => Nested::Struct,
-            _ => otherwise,
+            _ => Nested::Json,
         }
     }
 

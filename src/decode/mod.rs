@@ -12,6 +12,7 @@ mod metadata;
 mod names;
 mod number;
 mod raw;
+mod scan;
 mod schema;
 mod table;
 #[cfg(test)]

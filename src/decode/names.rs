@@ -2,14 +2,48 @@
 
 use std::collections::HashMap;
 
-use super::json::{Cursor, Fallible, Text};
+use super::json::{Cursor, Fallible};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    /// Each name as a JSON string, quotes included: a guess is checked in one comparison.
-    /// Empty for a name that has to be escaped; such a name is always looked up.
-    tokens: Vec<Box<[u8]>>,
+    tokens: Vec<Token>,
     places: HashMap<Box<[u8]>, usize>,
+}
+
+/// A name as a JSON string, quotes included: whether it stands at the cursor takes one comparison.
+#[derive(Clone, Debug, Default)]
+struct Token {
+    /// Empty for a name that has to be escaped; such a name is always looked up.
+    bytes: Box<[u8]>,
+    /// The first 16 bytes, and which bits of them count: most names need no more.
+    head: u128,
+    mask: u128,
+}
+
+impl Token {
+    fn new(name: &[u8]) -> Self {
+        if name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+            return Self::default();
+        }
+        let bytes = [b"\"", name, b"\""].concat();
+        let (mut head, mut mask) = ([0; 16], [0; 16]);
+        for (place, byte) in bytes.iter().take(16).enumerate() {
+            head[place] = *byte;
+            mask[place] = 0xff;
+        }
+        Self { bytes: bytes.into(), head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask) }
+    }
+
+    #[inline]
+    fn starts(&self, text: &[u8]) -> bool {
+        match text.first_chunk::<16>() {
+            Some(block) => {
+                let same = (u128::from_le_bytes(*block) ^ self.head) & self.mask == 0;
+                same && (self.bytes.len() <= 16 || text.starts_with(&self.bytes))
+            }
+            None => text.starts_with(&self.bytes),
+        }
+    }
 }
 
 /// What stood behind which name the last time. Each image of a record has its own.
@@ -38,33 +72,34 @@ impl Names {
     /// Adds a name that is not there yet.
     pub(super) fn add(&mut self, name: &[u8]) -> usize {
         let place = self.tokens.len();
-        let mut token = vec![b'"'];
-        token.extend_from_slice(name);
-        token.push(b'"');
-        let plain = !name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-        self.tokens.push(if plain { token.into() } else { Box::default() });
+        self.tokens.push(Token::new(name));
         self.places.insert(name.into(), place);
         place
     }
 
-    /// Reads the name at the cursor: its text, and its place when it is known.
+    /// Passes the name at the cursor; its place when it is known.
     #[inline]
-    pub(super) fn find<'a>(
-        &self,
-        cursor: &mut Cursor<'a>,
-        trail: &mut Trail,
-    ) -> Fallible<(Text<'a>, Option<usize>)> {
-        if let Some(guess) = trail.next.get(trail.last)
-            && let Some(token) = self.tokens.get(*guess as usize)
-            && let Some(name) = cursor.take_token(token)
-        {
-            trail.last = *guess as usize + 1;
-            return Ok((name, Some(*guess as usize)));
+    pub(super) fn find(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
+        match self.guess(cursor, trail) {
+            Some(place) => Ok(Some(place)),
+            None => self.look_up(cursor, trail),
         }
-        self.look_up(cursor, trail)
     }
 
-    fn look_up<'a>(&self, cursor: &mut Cursor<'a>, trail: &mut Trail) -> Fallible<(Text<'a>, Option<usize>)> {
+    /// Passes the name at the cursor when it is the one that followed the last name the time before.
+    #[inline]
+    pub(super) fn guess(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Option<usize> {
+        let place = *trail.next.get(trail.last)? as usize;
+        let token = self.tokens.get(place)?;
+        if token.bytes.is_empty() || !token.starts(cursor.rest()) {
+            return None;
+        }
+        cursor.at += token.bytes.len();
+        trail.last = place + 1;
+        Some(place)
+    }
+
+    pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
         let name = cursor.name()?;
         let mut scratch = Vec::new();
         let place = self.places.get(name.plain(&mut scratch)?).copied();
@@ -77,17 +112,7 @@ impl Names {
             }
             trail.last = place + 1;
         }
-        Ok((name, place))
-    }
-}
-
-impl<'a> Cursor<'a> {
-    /// Passes exactly this string token, when it stands here.
-    #[inline]
-    fn take_token(&mut self, token: &[u8]) -> Option<Text<'a>> {
-        let start = self.at;
-        // An empty token belongs to a name that can only be found by its text.
-        (!token.is_empty() && self.take(token)).then(|| Text::unescaped(self.since(start)))
+        Ok(place)
     }
 }
 
@@ -100,7 +125,7 @@ mod tests {
     fn names_are_found_whatever_the_order_and_the_escapes() {
         let mut names = Names::default();
         let mut trail = Trail::default();
-        let plain = ["a", "a\\b", "a\u{8}", "b\"", "é", "", "ab", "A"];
+        let plain = ["a", "a\\b", "a\u{8}", "b\"", "fourteen bytes", "fifteen bytes!!é", "ab", "A"];
         for name in plain {
             names.add(name.as_bytes());
         }
@@ -108,13 +133,19 @@ mod tests {
             trail.start();
             for place in order {
                 let json = serde_json::to_string(plain[place]).unwrap();
-                let (text, found) = names.find(&mut Cursor::new(json.as_bytes(), 0), &mut trail).unwrap();
-                assert_eq!((text.lossy().as_str(), found), (plain[place], Some(place)));
+                for behind in ["", ":{\"S\":\"a value that is long\"}"] {
+                    let json = format!("{json}{behind}");
+                    let mut cursor = Cursor::new(json.as_bytes(), 0);
+                    let last = trail.last;
+                    assert_eq!(names.find(&mut cursor, &mut trail).unwrap(), Some(place), "{json}");
+                    assert_eq!(cursor.rest(), behind.as_bytes());
+                    trail.last = if behind.is_empty() { last } else { trail.last };
+                }
             }
         }
-        let (_, found) = names.find(&mut Cursor::new(br#""ab\u0063""#, 0), &mut trail).unwrap();
+        let found = names.find(&mut Cursor::new(br#""ab\u0063""#, 0), &mut trail).unwrap();
         assert_eq!(found, None);
-        let (_, found) = names.find(&mut Cursor::new(br#""\u0061b""#, 0), &mut trail).unwrap();
+        let found = names.find(&mut Cursor::new(br#""\u0061b""#, 0), &mut trail).unwrap();
         assert_eq!(found, Some(6));
     }
 }

@@ -162,6 +162,38 @@ pub(super) fn small_integer(text: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// Digits around one point, at most 18 digits in all and at most `SCALE` places: × 10^`SCALE`.
+#[inline]
+pub(super) fn small_decimal(text: &[u8]) -> Option<i128> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let point = digits.iter().position(|byte| *byte == b'.')?;
+    let places = digits.len() - point - 1;
+    let scale = POWERS.get((SCALE as usize).checked_sub(places)?)?;
+    if point == 0 || places == 0 || digits.len() > 19 {
+        return None;
+    }
+    let mut value: i64 = 0;
+    for byte in digits.iter().filter(|byte| **byte != b'.') {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+    }
+    // A second point leaves fewer digits than places were counted for.
+    if digits[point + 1..].contains(&b'.') {
+        return None;
+    }
+    let value = i128::from(value) * i128::from(*scale);
+    Some(if negative { -value } else { value })
+}
+
+const POWERS: [i64; SCALE as usize + 1] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
 /// Digits read so far, without leading zeros and with trailing ones only counted.
 #[derive(Default)]
 struct Digits {
@@ -314,6 +346,10 @@ mod tests {
             let found = canonical(&text).unwrap();
             prop_assert_eq!(&found, &expected, "{}", text);
             let number = Number::parse(text.as_bytes()).unwrap();
+            let plain = format!("{sign}{whole}.{fraction}");
+            if let Some(value) = small_decimal(plain.as_bytes()) {
+                prop_assert_eq!(Number::parse(plain.as_bytes()).unwrap().decimal(), Some(value));
+            }
             if let Some(value) = number.decimal() {
                 prop_assert_eq!(Number::from_scaled(value, SCALE), number);
             }
@@ -337,7 +373,13 @@ mod tests {
 
         #[test]
         fn parsing_never_panics(bytes in prop::collection::vec(prop::sample::select(b"0123456789+-.eE x".to_vec()), 0..60)) {
-            let _ = Number::parse(&bytes);
+            let parsed = Number::parse(&bytes).ok();
+            if let Some(value) = small_integer(&bytes) {
+                prop_assert_eq!(parsed.and_then(|number| number.int64()), Some(value));
+            }
+            if let Some(value) = small_decimal(&bytes) {
+                prop_assert_eq!(parsed.and_then(|number| number.decimal()), Some(value));
+            }
         }
     }
 }

@@ -31,8 +31,13 @@ impl Listing {
         let signal = Arc::new(Signal::default());
         let (sender, receiver) = oneshot::channel();
         let wake = signal.clone();
-        spawn(async move {
-            let _ = sender.send(list(source).await);
+        spawn(|root| async move {
+            let listed = tokio::select! {
+                listed = list(source) => Some(listed),
+                () = root.cancelled() => None,
+            };
+            // Without an answer the question resolves as closed.
+            listed.map(|listed| sender.send(listed));
             wake.notify();
         })
         .or_raise(py)?;

@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,9 @@ use pyo3::prelude::*;
 /// The longest time until Ctrl-C is noticed.
 pub(super) const SLICE: Duration = Duration::from_millis(100);
 
-/// Threads inside `wait_for`, which must be out before the interpreter is taken apart.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// How many threads are inside `wait_for`: they must be out before the interpreter is taken apart.
+static WAITING: Mutex<usize> = Mutex::new(0);
+static LEFT: Condvar = Condvar::new();
 
 #[derive(Default)]
 pub(super) struct Signal {
@@ -69,8 +70,8 @@ impl Cord {
             return true;
         }
         // A full pipe means that a byte is waiting already.
-        match (&self.socket).write(&[1]) {
-            Ok(_) => true,
+        match (&self.socket).write_all(&[1]) {
+            Ok(()) => true,
             Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
         }
     }
@@ -116,21 +117,20 @@ struct Inside;
 
 impl Inside {
     fn enter() -> Self {
-        WAITING.fetch_add(1, Ordering::SeqCst);
+        *lock(&WAITING) += 1;
         Self
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        WAITING.fetch_sub(1, Ordering::SeqCst);
+        *lock(&WAITING) -= 1;
+        LEFT.notify_all();
     }
 }
 
 /// Lets threads that were waiting leave, which they need the interpreter for.
 pub(super) fn wait_until_empty(patience: Duration) {
-    let until = Instant::now() + patience;
-    while WAITING.load(Ordering::SeqCst) > 0 && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let left = LEFT.wait_timeout_while(lock(&WAITING), patience, |waiting| *waiting > 0);
+    drop(left.unwrap_or_else(PoisonError::into_inner));
 }

@@ -9,6 +9,9 @@ const UNSETTLED: Duration = Duration::from_millis(200);
 /// A finished shard is remembered until it has been gone from the listing for this long.
 const AGED_OUT: Millis = 2 * RETENTION;
 
+/// Listings show the children of a shard within this time after its end.
+const RECENT: Millis = 60 * 60 * 1000;
+
 /// With this many shards waiting for their children, one full listing is cheaper.
 const MANY: usize = 10;
 
@@ -232,6 +235,20 @@ impl Run {
             self.graph.ids().flat_map(|id| self.graph.parents(id)).filter(|id| !self.graph.contains(id));
         let parents: Vec<_> = parents.cloned().collect();
         self.discovery.explained.extend(parents);
+    }
+
+    /// A shard that ended just before the last process did may have children no listing shows yet.
+    pub(super) fn pursue_recent_ends(&mut self, now: Now) {
+        let Some(server_now) = self.server_now(now) else { return };
+        let recent = |state: &ShardState| state.finished.is_some_and(|at| server_now - at < RECENT);
+        let childless = |id: &ShardId| self.graph.children(id).next().is_none();
+        let ended: Vec<_> = self
+            .starts
+            .iter()
+            .filter(|(id, state)| recent(state) && childless(id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        ended.iter().for_each(|id| self.discovery.pursue_children(id, now));
     }
 
     pub(super) fn verified(&self, id: &ShardId) -> Option<Millis> {

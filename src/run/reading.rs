@@ -71,12 +71,13 @@ impl Run {
         Ok(true)
     }
 
-    /// The service silently leaves out what it has trimmed when a shard is opened at its
-    /// beginning, so the age of what is verified decides whether something may be missing.
+    /// The service leaves out in silence what it has trimmed when a shard is opened at its beginning,
+    /// and it is not known to refuse every trimmed position, so the age of what is verified decides
+    /// whether something may be missing.
     fn ask_to_open(&mut self, id: &ShardId, at: OpenAt, now: Now) -> Result<()> {
         let server_now = self.server_now(now);
         let Some(reader) = self.readers.get(id) else { return Ok(()) };
-        if at == OpenAt::Beginning && server_now.is_some_and(|time| reader.may_have_lost(time)) {
+        if server_now.is_some_and(|time| reader.may_have_lost(time)) {
             self.lose_to_retention(id, now)?;
         }
         if let Some(reader) = self.readers.get_mut(id) {

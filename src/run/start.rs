@@ -85,15 +85,23 @@ impl Run {
         }
     }
 
-    /// Shards the checkpoint does not know are children of known ones, or unexplained.
+    /// Shards the checkpoint does not know are children of known ones, parents that an early listing
+    /// left out and a known shard still waits for, or unexplained.
     fn resume(&mut self, now: Now) -> Result<()> {
-        let unknown = |id: &&ShardId| !self.starts.contains_key(*id) && self.graph.parents(id).is_empty();
-        let unexplained: Vec<_> = self.graph.ids().filter(unknown).cloned().collect();
+        let unexplained = |id: &&ShardId| {
+            !self.starts.contains_key(*id) && self.graph.parents(id).is_empty() && !self.is_awaited(id)
+        };
+        let unexplained: Vec<_> = self.graph.ids().filter(unexplained).cloned().collect();
         for id in unexplained {
             let cause = "the shard is not known to the checkpoint and descends from none that is".into();
             self.lose(self.gap(Some(&id), Some(Position::Beginning), cause, now))?;
         }
         Ok(())
+    }
+
+    fn is_awaited(&self, parent: &ShardId) -> bool {
+        let waits = |state: &ShardState| state.position == Position::Beginning && state.finished.is_none();
+        self.starts.values().any(|state| state.parents.contains(parent) && waits(state))
     }
 
     fn start_all_at_beginning(&mut self, listing: &Listing) {
@@ -279,6 +287,7 @@ impl Run {
         self.stage = Stage::Running;
         let opened: Vec<_> = self.readers.keys().cloned().collect();
         opened.iter().for_each(|id| self.schedule(id));
+        self.pursue_recent_ends(now);
         self.activate_ready(now);
     }
 }

@@ -126,7 +126,7 @@ impl Streams {
             let message = format!("GetShardIterator of {subject} gave no iterator");
             Error::new(ErrorKind::BadPage, message).with_shard(shard)
         })?;
-        Ok(Opened { cursor: Cursor(cursor.into()), server_time: keep.answer().server_time })
+        Ok(Opened { cursor: Cursor(cursor.into()), server_time: keep.kept().server_time })
     }
 
     async fn fetch(&self, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
@@ -192,7 +192,7 @@ impl Room {
         let stream = output.stream_description.ok_or_else(|| {
             Error::new(ErrorKind::BadPage, format!("DescribeStream of {subject} gave no description"))
         })?;
-        Ok(Described { stream, server_time: keep.answer().server_time })
+        Ok(Described { stream, server_time: keep.kept().server_time })
     }
 
     /// One page of a listing, and where it goes on.
@@ -219,7 +219,7 @@ impl Room {
         let body = keep.take_body();
         let body =
             body.ok_or_else(|| Error::internal("GetRecords succeeded without a body").with_shard(shard))?;
-        Ok((body, keep.answer().server_time))
+        Ok((body, keep.kept().server_time))
     }
 
     fn failed<E>(
@@ -232,7 +232,7 @@ impl Room {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        let endpoint = keep.answer().endpoint;
+        let endpoint = keep.kept().endpoint;
         let error = Call { operation, subject, region: &self.clients.region, endpoint }.failed(error);
         if error.kind() == ErrorKind::Credentials {
             self.clients.renew_identity();

@@ -8,10 +8,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use super::store::{Job, Store};
-use super::{Command, Keep, Plan, Shared, closed, runtime};
+use super::{Command, Keep, Plan, Shared, Tokens, closed};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::page::Description;
@@ -23,9 +22,9 @@ pub(super) async fn supervise(
     plan: Plan,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
-    token: CancellationToken,
+    tokens: Tokens,
 ) {
-    let driving = JoinSet::from_iter([drive(plan, shared.clone(), commands, token)]).join_next().await;
+    let driving = JoinSet::from_iter([drive(plan, shared.clone(), commands, tokens)]).join_next().await;
     let result = match driving {
         Some(Ok(result)) => result,
         Some(Err(error)) => Err(panicked(error)),
@@ -48,25 +47,22 @@ async fn drive(
     plan: Plan,
     shared: Arc<Shared>,
     mut commands: mpsc::UnboundedReceiver<Command>,
-    token: CancellationToken,
+    tokens: Tokens,
 ) -> Result<()> {
-    let root = runtime::root()?;
     let (saved, saves) = mpsc::unbounded_channel();
     let mut store = None;
     let opening = open(plan, &shared, saved, &mut store);
     let opened = tokio::select! {
         opened = opening => opened,
         () = closing(&mut commands) => Err(closed()),
-        () = token.cancelled() => Err(closed()),
-        () = root.cancelled() => Err(closed()),
+        () = tokens.cancelled() => Err(closed()),
     };
     let result = match opened {
         Ok(source) => {
             let mut driver = Driver::new(source, shared.clone(), store.take());
             let result = tokio::select! {
                 result = driver.run(&mut commands, saves) => result,
-                () = token.cancelled() => Err(closed()),
-                () = root.cancelled() => Err(closed()),
+                () = tokens.cancelled() => Err(closed()),
             };
             store = driver.let_go().await;
             result
@@ -123,16 +119,16 @@ async fn open(
     Ok(source)
 }
 
-/// Asks a few times: opening should not fail for one lost packet, nor hide that nobody answers.
+/// Asks twice: opening should not fail for one lost answer, nor hide that nobody is there.
 async fn describe(source: &dyn Source) -> Result<Description> {
-    const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
-    for pause in PAUSES {
-        match source.describe().await {
-            Err(error) if error.retryable() => sleep(pause).await,
-            answer => return answer,
+    const PAUSE: Duration = Duration::from_millis(200);
+    match source.describe().await {
+        Err(error) if error.retryable() => {
+            sleep(PAUSE).await;
+            source.describe().await
         }
+        answer => answer,
     }
-    source.describe().await
 }
 
 struct Driver {

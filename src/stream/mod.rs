@@ -69,6 +69,21 @@ pub struct Stream {
     unsaved: AtomicBool,
 }
 
+/// Cancelled when the stream is dropped, or when the process ends.
+struct Tokens {
+    own: CancellationToken,
+    root: CancellationToken,
+}
+
+impl Tokens {
+    async fn cancelled(&self) {
+        tokio::select! {
+            () = self.own.cancelled() => {}
+            () = self.root.cancelled() => {}
+        }
+    }
+}
+
 enum Command {
     Event(Event),
     Flush(oneshot::Sender<Result<()>>),
@@ -180,7 +195,9 @@ impl Stream {
         let token = CancellationToken::new();
         let shared =
             Arc::new(Shared { front: Mutex::default(), run: Mutex::new(None), began: Instant::now(), wake });
-        runtime::spawn(driver::supervise(plan, shared.clone(), receiver, token.clone()))?;
+        runtime::spawn(|root| {
+            driver::supervise(plan, shared.clone(), receiver, Tokens { own: token.clone(), root })
+        })?;
         Ok(Self { shared, commands, token, unsaved: AtomicBool::new(false) })
     }
 

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -14,69 +14,87 @@ static RUNTIME: Mutex<State> = Mutex::new(State::Unused);
 
 enum State {
     Unused,
-    Running { runtime: Runtime, process: u32, token: CancellationToken },
+    Running(Running),
     Ended,
 }
 
-/// Runs `task` in the background.
+struct Running {
+    runtime: Runtime,
+    /// Threads do not survive a fork, so a runtime is good for the process that made it.
+    process: u32,
+    tasks: TaskTracker,
+    token: CancellationToken,
+}
+
+/// Runs `task` in the background. It gets the token under which everything in this process runs.
 ///
 /// # Errors
-/// `Closed` when the process is ending, or when it was forked from one that used the runtime:
-/// threads do not survive a fork.
-pub fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> Result<JoinHandle<T>> {
-    let (handle, _) = running()?;
-    Ok(handle.spawn(task))
-}
-
-/// The token under which everything in this process runs.
-pub(super) fn root() -> Result<CancellationToken> {
-    running().map(|(_, token)| token)
-}
-
-fn running() -> Result<(Handle, CancellationToken)> {
+/// `Closed` when the process is ending, or was forked from one that used the runtime.
+pub fn spawn<F>(task: impl FnOnce(CancellationToken) -> F) -> Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut state = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     if matches!(*state, State::Unused) {
-        *state = State::Running {
-            runtime: build()?,
-            process: std::process::id(),
-            token: CancellationToken::new(),
-        };
+        *state = State::Running(Running::new()?);
     }
     match &*state {
-        State::Running { runtime, process, token } if *process == std::process::id() => {
-            Ok((runtime.handle().clone(), token.clone()))
+        State::Running(running) if running.is_here() => {
+            running.tasks.spawn_on(task(running.token.clone()), running.runtime.handle());
+            Ok(())
         }
-        State::Running { .. } => Err(Error::new(
-            ErrorKind::Closed,
-            "this process was forked from one that already used shardarrow, whose threads it does not have; \
-             start it with multiprocessing's \"spawn\" or \"forkserver\" method",
-        )),
-        State::Unused | State::Ended => {
-            Err(Error::new(ErrorKind::Closed, "the process is ending; no stream can be opened any more"))
-        }
+        State::Running(_) => Err(forked()),
+        State::Unused | State::Ended => Err(ending()),
     }
 }
 
-fn build() -> Result<Runtime> {
-    let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
-    Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("shardarrow")
-        .enable_all()
-        .build()
-        .map_err(|cause| Error::internal("the threads for reading could not be started").with_cause(cause))
-}
-
-/// Cancels every stream of the process and waits briefly for their tasks. Nothing can be opened afterwards.
+/// Cancels every stream of the process and waits for what that leaves to do. Nothing can be opened
+/// afterwards.
 pub fn shut_down(patience: Duration) {
     let ended = std::mem::replace(&mut *RUNTIME.lock().unwrap_or_else(PoisonError::into_inner), State::Ended);
     match ended {
-        State::Running { runtime, process, token } if process == std::process::id() => {
-            token.cancel();
-            runtime.shutdown_timeout(patience);
-        }
-        // After a fork the threads are not here to be joined.
-        State::Running { runtime, .. } => std::mem::forget(runtime),
+        State::Running(running) if running.is_here() => running.end(patience),
+        // The threads are not here to be joined.
+        State::Running(running) => std::mem::forget(running),
         State::Unused | State::Ended => {}
     }
+}
+
+impl Running {
+    fn new() -> Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("shardarrow")
+            .enable_all()
+            .build()
+            .map_err(|cause| {
+                Error::internal("the threads for reading could not be started").with_cause(cause)
+            })?;
+        let (tasks, token) = (TaskTracker::new(), CancellationToken::new());
+        Ok(Self { runtime, process: std::process::id(), tasks, token })
+    }
+
+    fn is_here(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    fn end(self, patience: Duration) {
+        self.token.cancel();
+        self.tasks.close();
+        let _ = self.runtime.block_on(async { tokio::time::timeout(patience, self.tasks.wait()).await });
+        self.runtime.shutdown_timeout(patience);
+    }
+}
+
+fn forked() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "this process was forked from one that already used shardarrow, whose threads it does not have; \
+         start it with multiprocessing's \"spawn\" or \"forkserver\" method",
+    )
+}
+
+fn ending() -> Error {
+    Error::new(ErrorKind::Closed, "the process is ending; no stream can be opened any more")
 }

@@ -20,6 +20,7 @@ CHANGES = 4_000
 KEYS = 400
 SEED = 20
 REPORT_SECONDS = 2.0
+BUSY_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 NEEDS = ("boto3", "duckdb", "ministack")
 
@@ -198,15 +199,20 @@ class Demo:
         return 1 if found else 0
 
     def _query(self, sql: str) -> int:
-        """One number from the mirror; 0 while there is no mirror yet or the loader is just writing."""
+        """One number from the mirror, 0 while there is none; waits while the loader holds the file."""
         import duckdb
 
-        try:
-            with duckdb.connect(str(self.file), read_only=True) as mirror:
-                [number] = mirror.execute(sql).fetchone() or [0]
-                return int(number)
-        except (duckdb.IOException, duckdb.CatalogException):
-            return 0
+        deadline = time.monotonic() + BUSY_SECONDS
+        while time.monotonic() < deadline and self.file.exists():
+            try:
+                with duckdb.connect(str(self.file), read_only=True) as mirror:
+                    [number] = mirror.execute(sql).fetchone() or [0]
+                    return int(number)
+            except duckdb.CatalogException:
+                return 0
+            except duckdb.IOException:
+                time.sleep(0.02)
+        return 0
 
     def _check(self) -> None:
         if self.writer.failure:

@@ -68,8 +68,11 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
 }
 
 fn open(path: &Path, access: OpenFlags) -> Result<Connection> {
-    let length = fs::metadata(path).map_err(|cause| unusable(path, cause))?;
-    if length.is_file() && length.len() == 0 {
+    let file = fs::metadata(path).map_err(|cause| unusable(path, cause))?;
+    if file.is_dir() {
+        return Err(unusable(path, io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    if file.is_file() && file.len() == 0 {
         // SQLite would take it for a new database, and the consumer for its first start.
         return Err(corrupt(path, "it is empty"));
     }

@@ -7,11 +7,14 @@ use arrow_buffer::ScalarBuffer;
 
 use super::super::json::Fallible;
 use super::super::kind::Width;
-use super::super::number::{MAX_DIGITS, Number, SCALE, small_integer};
+use super::super::number::{MAX_DIGITS, Number, SCALE, small_decimal, small_integer};
 use super::bits::Validity;
 use super::text::{BytesColumn, trim};
 use super::{Fit, disagree};
 use crate::error::Result;
+
+/// In a decimal column.
+const ONE: i128 = 10i128.pow(SCALE as u32);
 
 #[derive(Clone, Debug)]
 pub(in super::super) enum NumberColumn {
@@ -52,8 +55,9 @@ impl NumberColumn {
                 push_value(values, valid, *expected, row, value);
             }
             Self::Decimal { values, valid, expected } => {
-                let value = match small_integer(text) {
-                    Some(value) => i128::from(value) * 10i128.pow(SCALE as u32),
+                let small = small_integer(text).map(|value| i128::from(value) * ONE);
+                let value = match small.or_else(|| small_decimal(text)) {
+                    Some(value) => value,
                     None => match Number::parse(text)?.decimal() {
                         Some(value) => value,
                         None => return Ok(Fit::Value),
@@ -75,7 +79,7 @@ impl NumberColumn {
     /// Converts what the column holds; does nothing when it is as wide already.
     pub(in super::super) fn widen(&mut self, width: Width) -> Fallible<()> {
         if let (Self::Int { values, valid, expected }, Width::Decimal) = (&mut *self, width) {
-            let values = values.iter().map(|value| i128::from(*value) * 10i128.pow(SCALE as u32)).collect();
+            let values = values.iter().map(|value| i128::from(*value) * ONE).collect();
             *self = Self::Decimal { values, valid: std::mem::take(valid), expected: *expected };
         } else if width == Width::Text {
             *self = Self::Text(match self {

@@ -12,8 +12,8 @@ use crate::error::Result;
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct BytesColumn {
     bytes: Vec<u8>,
-    /// Where each value ends.
-    ends: Vec<i32>,
+    /// Where each value ends, behind a first 0; empty while there is none.
+    offsets: Vec<i32>,
     valid: Validity,
     /// Sizes of the last batch, to make room for this one at its first value.
     expected: (usize, usize),
@@ -21,7 +21,7 @@ pub(in super::super) struct BytesColumn {
 
 impl BytesColumn {
     pub(in super::super) fn len(&self) -> usize {
-        self.ends.len()
+        self.offsets.len().saturating_sub(1)
     }
 
     /// Adds the value that `write` appends as row `row`; rows before it that have none are null.
@@ -31,10 +31,9 @@ impl BytesColumn {
         row: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Fallible<()>,
     ) -> Fallible<()> {
-        if self.ends.is_empty() {
-            self.make_room();
+        if self.len() < row || self.offsets.is_empty() {
+            self.pad(row);
         }
-        self.pad(row);
         let start = self.bytes.len();
         if let Err(fault) = write(&mut self.bytes) {
             self.bytes.truncate(start);
@@ -48,7 +47,7 @@ impl BytesColumn {
         let Ok(end) = i32::try_from(self.bytes.len()) else {
             return bad_record("its values do not fit into a batch of 2 GiB");
         };
-        self.ends.push(end);
+        self.offsets.push(end);
         self.valid.push_valid();
         Ok(())
     }
@@ -60,37 +59,38 @@ impl BytesColumn {
 
     #[cold]
     fn make_room(&mut self) {
-        self.ends.reserve(self.expected.0);
+        self.offsets.reserve(self.expected.0);
+        self.offsets.push(0);
         self.bytes.reserve(self.expected.1);
     }
 
     pub(in super::super) fn pad(&mut self, rows: usize) {
-        if self.ends.len() < rows {
-            let end = self.ends.last().copied().unwrap_or(0);
-            self.ends.resize(rows, end);
+        if self.offsets.is_empty() {
+            self.make_room();
+        }
+        if self.len() < rows {
+            let end = self.offsets.last().copied().unwrap_or(0);
+            self.offsets.resize(rows + 1, end);
             self.valid.pad(rows);
         }
     }
 
     pub(in super::super) fn truncate(&mut self, rows: usize) {
-        self.ends.truncate(rows);
+        self.offsets.truncate(rows + 1);
         self.valid.truncate(rows);
-        self.bytes.truncate(self.ends.last().map_or(0, |end| usize::try_from(*end).unwrap_or(0)));
+        self.bytes.truncate(self.offsets.last().map_or(0, |end| usize::try_from(*end).unwrap_or(0)));
     }
 
     pub(in super::super) fn bytes(&self) -> usize {
-        self.bytes.len() + 4 * self.ends.len() + self.valid.bytes()
+        self.bytes.len() + 4 * self.len() + self.valid.bytes()
     }
 
     fn finish_parts(&mut self, rows: usize) -> (OffsetBuffer<i32>, Buffer, Option<arrow_buffer::NullBuffer>) {
         self.pad(rows);
-        self.expected = (self.ends.len(), self.bytes.len());
-        let mut bytes = std::mem::take(&mut self.bytes);
+        self.expected = (self.offsets.len(), self.bytes.len());
+        let (mut bytes, mut offsets) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.offsets));
         trim(&mut bytes);
-        let mut offsets = Vec::with_capacity(rows + 1);
-        offsets.push(0);
-        offsets.append(&mut self.ends);
-        self.ends = Vec::new();
+        trim(&mut offsets);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
         (offsets, Buffer::from_vec(bytes), self.valid.finish())
     }

@@ -55,7 +55,8 @@ fn columns_known_keep_their_kind_when_only_new_ones_are_made_otherwise() {
 
 #[test]
 fn disagreement_is_an_error_that_names_the_column() {
-    let cases: [(&str, &[(&str, &str)], &str); 13] = [
+    type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+    let cases: [Case; 13] = [
         ("{}", &[("x", "utf8"), ("x", "utf8")], "twice"),
         ("{}", &[("x", "int63")], "not a column type"),
         ("{}", &[("id", "int64")], "another type"),

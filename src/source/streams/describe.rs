@@ -100,7 +100,7 @@ impl Room {
     }
 
     fn no_table(&self, name: &str, keep: &Keep) -> Error {
-        let endpoint = keep.answer().endpoint.unwrap_or_default();
+        let endpoint = keep.kept().endpoint.unwrap_or_default();
         let region = &self.clients.region;
         let message = format!(
             "there is no table {name} in region {region} at {endpoint}; check its name, region, endpoint_url and the account"

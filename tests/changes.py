@@ -1,0 +1,97 @@
+"""Mixed changes for the tests of whole loads: inserts, updates and deletes of items of every attribute type."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from services import Item
+
+BATCH = 25
+"""The most writes of one BatchWriteItem (the service's limit)."""
+
+
+class Changes:
+    """Writes changes to one table, the same ones for the same seed.
+
+    Most go as batches of whole items and deletions; the others set one attribute and remove another.
+    Attributes appear and numbers grow on the way, as `progress` goes from 0 to 1.
+    """
+
+    def __init__(self, dynamodb: Any, table: str, *, keys: int, seed: int) -> None:
+        self._dynamodb, self._table, self._keys = dynamodb, table, keys
+        self.random = random.Random(seed)
+
+    def write(self, count: int, progress: float) -> None:
+        """Make `count` changes. A write that changes nothing leaves no record, so the stream may have fewer."""
+        for size in batches(count):
+            if self.random.random() < 0.1:
+                for _ in range(size):
+                    self._update(progress)
+            else:
+                self._put_and_delete(size, progress)
+
+    def _put_and_delete(self, size: int, progress: float) -> None:
+        numbers = self.random.sample(range(self._keys), min(size, self._keys))
+        requests = [self._request(number, progress) for number in numbers]
+        left = self._dynamodb.batch_write_item(RequestItems={self._table: requests})["UnprocessedItems"]
+        assert not left
+
+    def _request(self, number: int, progress: float) -> dict[str, Any]:
+        if self.random.random() < 0.25:
+            return {"DeleteRequest": {"Key": key(number)}}
+        return {"PutRequest": {"Item": key(number) | self._attributes(progress)}}
+
+    def _update(self, progress: float) -> None:
+        attributes = sorted(self._attributes(1).items())
+        (set_name, value), (gone, _) = self.random.sample(attributes, 2)
+        self._dynamodb.update_item(
+            TableName=self._table,
+            Key=key(self.random.randrange(self._keys)),
+            UpdateExpression="SET #set = :value, #count = :count REMOVE #gone",
+            ExpressionAttributeNames={"#set": set_name, "#gone": gone, "#count": "count"},
+            ExpressionAttributeValues={":value": value, ":count": {"N": self._number(progress)}},
+        )
+
+    def _attributes(self, progress: float) -> Item:
+        some = {"name", "price"} if progress < 0.3 else {"name", "price", "Name", "select", "late"}
+        chosen = self.random
+        values: Item = {
+            "name": {"S": chosen.choice(["Ada", "", "李", "O'Neil \"Q\"", "\u0000\n", "🦆"])},
+            "price": {"N": self._number(progress)},
+            "Name": {"S": "differs only in case"},
+            "select": {"BOOL": chosen.random() < 0.5},
+            "late": {"N": self._number(progress)},
+            "bytes": {"B": chosen.randbytes(chosen.randrange(12))},
+            "words": {"SS": chosen.sample(["new", "gift", "äöü", "a,b"], 2)},
+            "numbers": {"NS": chosen.sample(["1", "-2.5", "9" * 38, "1E-130"], 2)},
+            "blobs": {"BS": chosen.sample([b"\x00", b"\xff\xfe", b"blob"], 2)},
+            "map": {"M": {"n": {"N": self._number(progress)}, "l": {"L": [{"NULL": True}, {"B": b"\x01"}]}}},
+            "list": {"L": [{"S": "first"}, {"N": self._number(progress)}]},
+            "nothing": {"NULL": True},
+            "mixed": chosen.choice([{"N": "7"}, {"S": "7"}, {"BOOL": True}]),
+            "_op": {"S": "named like a metadata column"},
+        }
+        return {name: value for name, value in values.items() if name in some or chosen.random() < 0.5}
+
+    def _number(self, progress: float) -> str:
+        """Integers, then fractions, then 38 digits, then the far ends of the exponent."""
+        digits = "".join(self.random.choices("123456789", k=38))
+        ladder = [
+            str(self.random.randrange(-1000, 1000)),
+            f"{self.random.randrange(10**6)}.{self.random.randrange(1, 100):02}",
+            f"-{digits[:25]}.{digits[25:34]}",
+            digits,
+            f"{digits[0]}.{digits[1:]}E-92",
+            f"-{digits[0]}.{digits[1:]}E+125",
+        ]
+        return self.random.choice(ladder[: 1 + int(progress * len(ladder))])
+
+
+def key(number: int) -> Item:
+    return {"id": {"S": f"key {number}"}}
+
+
+def batches(count: int) -> Iterator[int]:
+    """The sizes of the batches that make `count` changes."""
+    for start in range(0, count, BATCH):
+        yield min(BATCH, count - start)
