@@ -501,6 +501,14 @@ def test_bad_destinations(where, sentence):
         loaders.load(one(insert("a")), where)
 
 
+def test_a_missing_package_is_named_before_anything_is_contacted(shop, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    source = one(insert("a"))
+    with pytest.raises(LoadError, match=r"pip install 'shardarrow\[duckdb\]'"):
+        loaders.load(source, shop)
+    assert not source.streams
+
+
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
