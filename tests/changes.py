@@ -24,7 +24,7 @@ class Changes:
     def write(self, count: int, progress: float) -> None:
         """Make `count` changes. A write that changes nothing leaves no record, so the stream may have fewer."""
         for size in batches(count):
-            if self.random.random() < 0.1:
+            if self.random.random() < 0.05:
                 for _ in range(size):
                     self._update(progress)
             else:
@@ -56,7 +56,7 @@ class Changes:
         some = {"name", "price"} if progress < 0.3 else {"name", "price", "Name", "select", "late"}
         chosen = self.random
         values: Item = {
-            "name": {"S": chosen.choice(["Ada", "", "李", "O'Neil \"Q\"", "\u0000\n", "🦆"])},
+            "name": {"S": chosen.choice(["Ada", "", "李", 'O\'Neil "Q"', "\u0000\n", "🦆"])},
             "price": {"N": self._number(progress)},
             "Name": {"S": "differs only in case"},
             "select": {"BOOL": chosen.random() < 0.5},

@@ -90,7 +90,9 @@ class Load:
         """How many changes are committed, by the destination's own count."""
         if not self.file.exists():
             return 0
-        found = self.query("SELECT table_name FROM duckdb_tables() WHERE table_name = '_shardarrow_checkpoints'")
+        found = self.query(
+            "SELECT table_name FROM duckdb_tables() WHERE table_name = '_shardarrow_checkpoints'"
+        )
         counts = self.query("SELECT changes FROM _shardarrow_checkpoints") if found else []
         return counts[0][0] if counts else 0
 
@@ -99,9 +101,10 @@ class Load:
             return connection.execute(sql).fetchall()
 
     def rows(self) -> list[dict[str, Any]]:
-        """The table's rows in order of insertion; what is null is left in."""
+        """The table's rows in order of insertion, without the time of a change (which needs pytz)."""
+        columns = "COLUMNS(lambda name: name <> '_time')"
         with reading(self.file) as connection:
-            answer = connection.execute(f'SELECT * FROM "{self.table}" ORDER BY rowid')
+            answer = connection.execute(f'SELECT {columns} FROM "{self.table}" ORDER BY rowid')
             names = [column[0] for column in answer.description]
             return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -539,11 +538,17 @@ def holder(shop):
         process.kill()
 
 
-def test_a_held_file_is_waited_for(shop, holder):
-    timer = threading.Timer(0.3, lambda: holder.communicate("\n"))
-    timer.start()
+def test_a_held_file_is_waited_for(shop, holder, monkeypatch):
+    waits = []
+
+    def release(seconds):
+        waits.append(seconds)
+        if holder.poll() is None:
+            holder.communicate("\n")
+
+    monkeypatch.setattr("time.sleep", release)
     run(mirror(shop), one(insert("a")))
-    timer.join()
+    assert waits
     assert query("SELECT id FROM orders") == [("a",)]
 
 
@@ -589,16 +594,30 @@ def test_an_open_connection_is_used_and_stays_open():
         run(mirror(connection), one(insert("a")))
 
 
+class Conflicted(DuckDBLoader):
+    """Ends the transaction that is in its way once it has met it."""
+
+    def __init__(self, connection, other):
+        super().__init__(connection, ("orders",), "mirror")
+        self.other, self.conflicts = other, 0
+
+    def _roll_back(self, connection):
+        super()._roll_back(connection)
+        self.conflicts += 1
+        self.other.execute("ROLLBACK")
+
+
 def test_a_conflict_with_another_transaction_is_tried_again():
     connection = duckdb.connect()
-    run(mirror(connection), one(insert("a", n=1)))
-    other = connection.cursor()
-    other.execute("BEGIN; UPDATE orders SET n = 5")
-    threading.Timer(0.3, lambda: other.execute("ROLLBACK")).start()
-    source = Source(
-        [Columns([("id", "S")]).batch([insert("a", n=1)]), Columns([("id", "S")]).batch([insert("a", n=2)])]
-    )
+    columns = Columns([("id", "S")])
+    source = Source([columns.batch([insert("a", n=1)])])
     run(mirror(connection), source)
+    source.batches.append(columns.batch([insert("a", n=2)]))
+    other = connection.cursor()
+    other.execute("BEGIN; DELETE FROM orders")
+    loader = Conflicted(connection, other)
+    run(loader, source)
+    assert loader.conflicts == 1
     assert connection.execute("SELECT id, n FROM orders").fetchall() == [("a", 2)]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from services import Tables
 from shardarrow.demo.emulator import Emulator
 
@@ -180,5 +181,3 @@ def test_an_idle_stream_uses_hardly_any_cpu(run: Run) -> None:
             print(time.process_time() - before)
     """)
     assert float(ended.stdout) < 0.1, ended.stderr
-
-

@@ -1,13 +1,31 @@
 """The core. Private: `shardarrow` is the public surface."""
 
+from os import PathLike
 from typing import Literal, final
 
 from typing_extensions import CapsuleType
+
+__all__ = [
+    "VERSION",
+    "Batch",
+    "Bell",
+    "Listing",
+    "Memory",
+    "Schema",
+    "Stream",
+    "Table",
+    "Ticket",
+    "collapse",
+    "inspect_checkpoints",
+    "schema_words",
+    "shut_down",
+]
 
 VERSION: str
 
 def shut_down() -> None: ...
 def collapse(batch: Batch, keys: list[str]) -> Batch: ...
+def inspect_checkpoints(path: str | PathLike[str]) -> list[tuple[str, str, int, list[str], int]]: ...
 def schema_words(exporter: object) -> list[tuple[str, str]]: ...
 
 @final
@@ -73,6 +91,8 @@ class Stream:
     def close(self) -> None: ...
     def closed(self) -> bool: ...
     def wait_closed(self) -> None: ...
+    @property
+    def state_word(self) -> Literal["opening", "open", "ended", "failed", "closed"]: ...
     def metrics(self) -> str | None: ...
     def gaps(self) -> list[str]: ...
     def quarantined(self) -> list[_Quarantined]: ...

@@ -315,11 +315,16 @@ class Stream:
     # Looking
 
     def metrics(self) -> dict[str, Any]:
-        """Counts, lag and memory, per shard and in total. It works while the stream is failing too."""
+        """Counts, lag and memory, per shard and in total. It works while the stream is failing too.
+
+        ``state`` is ``"opening"``, ``"open"``, ``"ended"``, ``"failed"`` or ``"closed"``; ``batches`` are
+        those handed out, ``held`` those not committed; sizes are bytes. Before the table is known there
+        are only the first two.
+        """
         native = self._known_stream()
         self._relay_log()
-        counted = native.metrics()
-        return {"state": "opening"} if counted is None else dict(json.loads(counted))
+        counted = json.loads(native.metrics() or "{}")
+        return {"state": native.state_word, "batches": self._handed_out or 0, **counted}
 
     def gaps(self) -> list[Gap]:
         """The losses kept with the checkpoint."""
@@ -365,9 +370,7 @@ class Stream:
         return f"<p>Stream of <code>{html.escape(self._title)}</code>, {self._state_word()}</p>"
 
     def _state_word(self) -> str:
-        if self._closed:
-            return "closed"
-        return "not open" if self._native_stream is None else "open"
+        return "not open" if self._native_stream is None else self._native_stream.state_word
 
     def _fit(self, table: _native.Table) -> None:
         """An empty table has the columns known before the first record."""
@@ -384,7 +387,7 @@ class Stream:
             finally:
                 self._relay_log()
             if batch is not None:
-                return Batch(batch, self)
+                return self._hand_out(batch)
             return self.ENDED if native.ended else None
 
     @property

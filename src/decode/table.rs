@@ -1,17 +1,20 @@
 //! Items as rows of typed columns that grow with the stream.
 
+mod grow;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, StructArray};
 use arrow_schema::{DataType, Field, Fields};
 
+use self::grow::Growth;
 use super::attribute::duplicate;
 use super::change::Items;
-use super::column::{Column, Fit, disagree};
+use super::column::{Fit, disagree};
 use super::image::Image;
-use super::json::{Cursor, Fallible, bad_record};
-use super::kind::{Kind, json_field};
+use super::json::{Cursor, Fallible, bad_record, within};
+use super::kind::json_field;
 use super::names::Trail;
 use super::schema::{Schema, Slot};
 use super::{DecodeOptions, SchemaState};
@@ -34,22 +37,6 @@ struct Spot {
     row: usize,
     /// Where its name stands in the page.
     name: usize,
-}
-
-/// One step of growth, to take back when the record that caused it is bad.
-#[derive(Debug)]
-enum Growth {
-    Added,
-    Widened(Box<Before>),
-}
-
-/// A column as it was before it grew.
-#[derive(Debug)]
-struct Before {
-    number: usize,
-    kind: Kind,
-    new: Column,
-    old: Column,
 }
 
 #[derive(Debug)]
@@ -116,20 +103,28 @@ impl Table {
                 return duplicate(cursor.name_at(spot.name)?);
             }
             cursor.colon()?;
-            match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
-                // The keys of the row come from the record's own `Keys`.
-                Slot::Column(number) if number < self.schema.keys && which == Which::New => {
-                    cursor.pass_object()?
-                }
-                Slot::Column(number) => self.place(spot, number, cursor)?,
-                Slot::Open => self.infer(spot, place, cursor)?,
-                Slot::Rest => self.rest(spot, cursor)?,
-                Slot::Reserved => self.reserved(spot, cursor)?,
-                Slot::Dropped => cursor.pass_object()?,
+            if let Err(fault) = self.take(spot, place, cursor) {
+                return Err(within(*fault, cursor.name_at(spot.name)?));
             }
             more = cursor.more(b'}')?;
         }
         Ok(())
+    }
+
+    /// Takes in the attribute value at the cursor.
+    #[inline]
+    fn take(&mut self, spot: Spot, place: Option<usize>, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
+            // The keys of the row come from the record's own `Keys`.
+            Slot::Column(number) if number < self.schema.keys && spot.which == Which::New => {
+                cursor.pass_object()
+            }
+            Slot::Column(number) => self.place(spot, number, cursor),
+            Slot::Open => self.infer(spot, place, cursor),
+            Slot::Rest => self.rest(spot, cursor),
+            Slot::Reserved => self.reserved(spot, cursor),
+            Slot::Dropped => cursor.pass_object(),
+        }
     }
 
     /// Passes a name that is not where it was the last time.
@@ -188,7 +183,7 @@ impl Table {
         cursor.check_attribute()?;
         let value: String = String::from_utf8_lossy(cursor.since(start)).chars().take(80).collect();
         let column = &self.schema.columns[number];
-        bad_record(format!("attribute {:?}: {value} cannot be converted to {}", column.name, column.kind))
+        bad_record(format!("{value} cannot be converted to {}", column.kind))
     }
 
     #[cold]
@@ -205,72 +200,6 @@ impl Table {
                 column.kind,
                 self.options.metadata_prefix
             )
-        });
-    }
-
-    /// Widens a column so that it holds the value at the cursor; false when it cannot, or need not.
-    fn grow(&mut self, number: usize, row: usize, cursor: &mut Cursor<'_>) -> Fallible<bool> {
-        let start = cursor.at;
-        let column = &self.schema.columns[number];
-        let numbers = if number < self.schema.keys { super::Numbers::Exact } else { self.options.numbers };
-        let kind = Kind::of(cursor, numbers, column.kind.nesting())?;
-        cursor.back_to(start);
-        let merged = kind.and_then(|kind| column.kind.clone().merge(&kind));
-        let Some(merged) = merged.filter(|merged| merged.is_known() && *merged != column.kind) else {
-            return Ok(false);
-        };
-        if merged.leaves() > self.options.max_columns.max(column.kind.leaves()) {
-            self.say_full();
-            return Ok(false);
-        }
-        let [new, old] = &self.images;
-        let before = Before {
-            number,
-            kind: column.kind.clone(),
-            new: new.columns[number].clone(),
-            old: old.columns[number].clone(),
-        };
-        self.record(row, Growth::Widened(Box::new(before)));
-        for image in &mut self.images {
-            image.columns[number].widen(&merged)?;
-        }
-        self.schema.columns[number].kind = merged;
-        Ok(true)
-    }
-
-    fn record(&mut self, row: usize, growth: Growth) {
-        self.journal.push((row, growth));
-        self.version += 1;
-    }
-
-    /// A value of an attribute without a column makes one, where it can.
-    #[cold]
-    fn infer(&mut self, spot: Spot, place: Option<usize>, cursor: &mut Cursor<'_>) -> Fallible<()> {
-        let start = cursor.at;
-        let kind = Kind::of(cursor, self.options.numbers, self.options.nested)?;
-        cursor.back_to(start);
-        let (Some(place), Some(kind)) = (place, kind.filter(Kind::is_known)) else {
-            return self.rest(spot, cursor);
-        };
-        let inferred = self.schema.columns.len() - self.schema.keys;
-        if inferred >= self.options.max_columns || kind.leaves() > self.options.max_columns {
-            self.say_full();
-            return self.rest(spot, cursor);
-        }
-        for image in &mut self.images {
-            image.columns.push(Column::new(&kind));
-        }
-        let name = cursor.name_at(spot.name)?.lossy();
-        let number = self.schema.add_column(place, name, kind);
-        self.record(spot.row, Growth::Added);
-        self.place(spot, number, cursor)
-    }
-
-    #[cold]
-    fn say_full(&mut self) {
-        let (most, prefix) = (self.options.max_columns, &self.options.metadata_prefix);
-        self.notices.once("full", || {
-            format!("there are more than max_columns={most} attributes; further ones stand in {prefix}rest")
         });
     }
 
@@ -320,7 +249,9 @@ impl Items for Table {
                     if self.images[Which::New as usize].columns[number].len() > row {
                         return duplicate(cursor.name_at(spot.name)?);
                     }
-                    self.place(spot, number, cursor)?;
+                    if let Err(fault) = self.place(spot, number, cursor) {
+                        return Err(within(*fault, cursor.name_at(spot.name)?));
+                    }
                 }
                 _ => cursor.skip_value()?,
             }
@@ -359,21 +290,7 @@ impl Items for Table {
     }
 
     fn undo(&mut self, rows: usize) {
-        while let Some((_, growth)) = self.journal.pop_if(|(row, _)| *row >= rows) {
-            self.version += 1;
-            match growth {
-                Growth::Added => {
-                    self.schema.remove_column();
-                    self.images.iter_mut().for_each(|image| drop(image.columns.pop()));
-                }
-                Growth::Widened(before) => {
-                    let Before { number, kind, new, old } = *before;
-                    self.schema.columns[number].kind = kind;
-                    self.images[Which::New as usize].columns[number] = new;
-                    self.images[Which::Old as usize].columns[number] = old;
-                }
-            }
-        }
+        self.shrink(rows);
         self.images.iter_mut().for_each(|image| image.truncate(rows));
     }
 

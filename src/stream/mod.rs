@@ -275,6 +275,18 @@ impl Stream {
         self.shared.front().closed.clone()
     }
 
+    /// How far the stream is, in a word: `opening`, `open`, `ended`, `failed` or `closed`.
+    pub fn state_word(&self) -> &'static str {
+        let front = self.shared.front();
+        match (&front.closed, &front.outcome, &front.opened) {
+            (Some(_), ..) => "closed",
+            (_, Some(Err(_)), _) => "failed",
+            (_, Some(Ok(())), _) => "ended",
+            (.., Some(_)) => "open",
+            (.., None) => "opening",
+        }
+    }
+
     /// What the run counts; `None` until the table was described. Works while failing and when closed.
     pub fn metrics(&self) -> Option<Metrics> {
         let now = self.shared.began.elapsed();
