@@ -150,9 +150,7 @@ class Demo:
 
     def _introduce(self) -> None:
         print(f"DynamoDB  an emulator at {self.endpoint_url}; a table {TABLE!r} with a stream")
-        print(
-            f"writer    up to {CHANGES:,} inserts, updates and deletes of {KEYS} orders, numbers to 38 digits"
-        )
+        print(f"writer    up to {CHANGES:,} changes of {KEYS} orders: inserts, updates, deletes; 38 digits")
         print(f"loader    shardarrow {shlex.join(self.loader.arguments)}")
         print("reader    this process, which queries the mirror while it is followed\n", flush=True)
 
