@@ -88,6 +88,48 @@ pub struct Page {
     pub server_time: Option<Millis>,
 }
 
+/// One of the parts into which a parallel scan cuts a table: `index` of `total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    pub index: u32,
+    pub total: u32,
+}
+
+/// Where a segment goes on: the `LastEvaluatedKey`, as the JSON the service gave.
+/// It is good only for the same segment of the same total.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScanKey(pub Arc<str>);
+
+/// What is asked of a table's scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanRequest {
+    pub segment: Segment,
+    pub after: Option<ScanKey>,
+    pub consistent: bool,
+    /// The most items the service may look at for this page.
+    pub limit: Option<u32>,
+    /// Only these attributes; `None` for all.
+    pub columns: Option<Arc<[String]>>,
+}
+
+/// One answer with items of a table, kept as the bytes the service sent.
+#[derive(Clone, Debug)]
+pub struct ItemsPage {
+    pub segment: Segment,
+    pub body: Bytes,
+    /// Where in `body` the elements of `Items` are: behind its `[`, up to its `]`.
+    pub items: Range<usize>,
+    /// Where to go on; only `None` is the end of the segment, also when the page has no item.
+    pub next: Option<ScanKey>,
+    /// Items the service looked at.
+    pub scanned: u64,
+    /// Read capacity units the page cost.
+    pub units: Option<f64>,
+    pub server_time: Option<Millis>,
+}
+
 /// A key attribute of a table, by its key schema.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,4 +177,7 @@ pub struct Description {
     pub keys: Vec<KeyAttribute>,
     pub view: ViewType,
     pub status: StreamStatus,
+    /// The table's own count of its items and bytes, some hours old; `None` when it is not known.
+    pub items: Option<u64>,
+    pub bytes: Option<u64>,
 }

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::page::{KeyAttribute, Millis, Page};
+use crate::page::{ItemsPage, KeyAttribute, Millis, Page};
 use crate::position::SequenceNumber;
 
 pub use self::conform::conform;
@@ -96,6 +96,13 @@ pub trait Decoder: Send {
     /// with `rest` pointing at the bad record, so that `Pushed` tells where the rows end, and the next
     /// call returns the error.
     fn push(&mut self, page: &Page, from: usize, room: Room, skip: &Skip) -> Result<Pushed>;
+
+    /// Adds items of a table's scan, as rows with `_op` `snapshot`, from byte offset `from` on.
+    /// `Pushed::last`, `newest` and `skipped` stay empty; everything else is as with `push`.
+    ///
+    /// # Errors
+    /// As `push`; a `BadRecord` names the segment, and its item by its place in the page.
+    fn push_items(&mut self, page: &ItemsPage, from: usize, room: Room) -> Result<Pushed>;
 
     /// Rows waiting in the batch.
     fn rows(&self) -> usize;

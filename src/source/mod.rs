@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::error::Result;
-use crate::page::{Cursor, Description, Listing, OpenAt, Opened, Page, Scope};
+use crate::page::{Cursor, Description, ItemsPage, Listing, OpenAt, Opened, Page, ScanRequest, Scope};
 use crate::position::ShardId;
 
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -29,6 +29,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// Reads one page.
     fn fetch<'a>(&'a self, shard: &'a ShardId, cursor: &'a Cursor) -> Answer<'a, Page>;
+
+    /// Reads one page of the table itself.
+    fn scan<'a>(&'a self, request: &'a ScanRequest) -> Answer<'a, ItemsPage>;
 
     /// The largest answer `fetch` may give, in bytes of memory to set aside before asking.
     fn page_bytes(&self) -> usize;
