@@ -42,10 +42,12 @@ def destination(where: Any) -> Destination:
 
     Raises:
         UsageError: it is none of these.
+        LoadError: the package is missing.
     """
+    package = library()
     if isinstance(where, str):
         return File(path_of(where))
-    if isinstance(where, library().DuckDBPyConnection):
+    if isinstance(where, package.DuckDBPyConnection):
         return Connection(where)
     raise UsageError(
         f"destination must be a URL such as 'duckdb:///shop.duckdb' or an open DuckDB connection, "
