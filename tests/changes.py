@@ -1,4 +1,4 @@
-"""Mixed changes for the tests of whole loads: inserts, updates and deletes of items of every attribute type."""
+"""Mixed changes for the tests of whole loads: inserts, updates, deletes, every attribute type."""
 
 import random
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Changes:
         self.random = random.Random(seed)
 
     def write(self, count: int, progress: float) -> None:
-        """Make `count` changes. A write that changes nothing leaves no record, so the stream may have fewer."""
+        """Make `count` changes; one that changes nothing leaves no record in the stream."""
         for size in batches(count):
             if self.random.random() < 0.05:
                 for _ in range(size):

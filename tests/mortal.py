@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
 import shardarrow
 from shardarrow.loaders import duckdb as loader
 

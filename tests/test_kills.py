@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from changes import Changes
 from mortal import Load
 from services import Item, Tables

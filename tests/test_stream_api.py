@@ -109,12 +109,33 @@ async def anext_of(stream: sa.Stream) -> sa.Batch:
     return await anext(stream)
 
 
+async def is_waiting(stream: sa.Stream) -> None:
+    async with asyncio.timeout(20):
+        while stream._ear is None or not stream._waiting.locked():  # noqa: ASYNC110 (nobody sets an event)
+            await asyncio.sleep(0)
+
+
+async def all_are_ready(stream: sa.Stream, records: int) -> None:
+    async with asyncio.timeout(20):
+        while stream.metrics().get("records") != records:  # noqa: ASYNC110 (nobody sets an event)
+            await asyncio.sleep(0)
+
+
+async def test_closing_wakes_the_one_who_waits(orders: Orders) -> None:
+    stream = await orders().stream().__aenter__()
+    waiting = asyncio.create_task(anext_of(stream))
+    await is_waiting(stream)
+    await stream.aclose()
+    with pytest.raises(sa.ClosedError):
+        await asyncio.wait_for(waiting, 20)
+    assert stream._ear is None
+
+
 async def test_a_change_made_while_waiting_wakes_the_loop(orders: Orders, put: Callable[..., None]) -> None:
     source = orders()
     async with source.stream(poll_interval=0.01) as stream:
         waiting = asyncio.create_task(anext_of(stream))
-        await asyncio.sleep(0.05)
-        assert not waiting.done()
+        await is_waiting(stream)
         await asyncio.to_thread(put, source.table, range(1))
         assert numbers(await asyncio.wait_for(waiting, 20)) == [0]
 
@@ -182,8 +203,7 @@ async def test_cancelling_loses_nothing_and_repeats_nothing(
 async def test_a_timeout_fires_while_batches_are_always_ready(orders: Orders) -> None:
     taken = 0
     async with orders(300).stream(batch_rows=1) as stream:
-        await anext(stream)
-        await asyncio.sleep(0.5)  # until the others are ready
+        await all_are_ready(stream, 300)
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
@@ -203,8 +223,7 @@ async def test_other_tasks_get_turns_while_batches_are_always_ready(orders: Orde
             await asyncio.sleep(0)
 
     async with orders(300).stream(batch_rows=1) as stream:
-        await anext(stream)
-        await asyncio.sleep(0.5)
+        await all_are_ready(stream, 300)
         ticking = asyncio.create_task(tick())
         for _ in range(250):
             await anext(stream)

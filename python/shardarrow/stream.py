@@ -181,10 +181,15 @@ class Stream:
             return None
         self._closed = True
         native.close()
+        if not self._waiting.locked():
+            self._drop_ear()
+        return native
+
+    def _drop_ear(self) -> None:
+        """Only without a waiter: an event loop would never notice that its socket is gone."""
         if self._ear is not None:
             self._ear.close()
             self._ear = None
-        return native
 
     def _give_up(self) -> None:
         """Opening failed or was interrupted: the checkpoint is let go before anybody hears of it."""
@@ -247,6 +252,8 @@ class Stream:
             return await self._ear.until(lambda: native.poll() or (self.ENDED if native.ended else None))
         finally:
             self._last_turn = time.monotonic()
+            if self._closed:
+                self._drop_ear()
 
     @contextlib.contextmanager
     def _one_waiter(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 //! One DynamoDB attribute value: `{"S":"…"}` and its nine siblings.
 
 use super::json::{Cursor, Fallible, Text, bad_record};
-use super::number::Number;
+use super::number::{Number, append_canonical};
 
 /// The type of an attribute value, as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +203,7 @@ impl<'a> Cursor<'a> {
                 check_text(text)?;
                 out.extend_from_slice(text.token());
             }
-            Tag::Number => Number::parse(self.digits()?)?.append_to(out),
+            Tag::Number => append_canonical(self.digits()?, out)?,
             Tag::Binary => {
                 let text = self.string()?;
                 check_base64(text)?;

@@ -85,9 +85,8 @@ impl Image {
     }
 
     pub(super) fn truncate(&mut self, rows: usize) {
-        for column in self.columns.iter_mut().filter(|column| column.len() > rows) {
-            column.truncate(rows);
-        }
+        // Also those that are no longer than that: they may hold the beginning of a nested value.
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
         self.rest.open = false;
         self.rest.column.truncate(rows);
         self.valid.truncate(rows);

@@ -8,6 +8,9 @@ use super::json::{Cursor, Fallible};
 pub(super) struct Names {
     tokens: Vec<Token>,
     places: HashMap<Box<[u8]>, usize>,
+    /// Places by `shortcut`, where two names meet the later one: spares most names the map, whose hash
+    /// is slow because names are chosen by others.
+    shortcuts: Vec<u32>,
 }
 
 /// A name as a JSON string, quotes included: whether it stands at the cursor takes one comparison.
@@ -74,7 +77,26 @@ impl Names {
         let place = self.tokens.len();
         self.tokens.push(Token::new(name));
         self.places.insert(name.into(), place);
+        if self.shortcuts.len() < 4 * self.tokens.len() {
+            self.shortcuts = vec![0; 8 * self.tokens.len().next_power_of_two()];
+            (0..place).for_each(|place| self.add_shortcut(place));
+        }
+        self.add_shortcut(place);
         place
+    }
+
+    fn add_shortcut(&mut self, place: usize) {
+        let Some(token) = self.tokens.get(place).filter(|token| !token.bytes.is_empty()) else { return };
+        let spot = shortcut(&token.bytes) & (self.shortcuts.len() - 1);
+        self.shortcuts[spot] = u32::try_from(place).unwrap_or(0);
+    }
+
+    /// The place of a name that is written as its token.
+    #[inline]
+    fn by_shortcut(&self, token: &[u8]) -> Option<usize> {
+        let spot = shortcut(token) & self.shortcuts.len().checked_sub(1)?;
+        let place = *self.shortcuts.get(spot)? as usize;
+        (*self.tokens.get(place)?.bytes == *token).then_some(place)
     }
 
     /// Passes the name at the cursor; its place when it is known.
@@ -101,8 +123,10 @@ impl Names {
 
     pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
         let name = cursor.name()?;
-        let mut scratch = Vec::new();
-        let place = self.places.get(name.plain(&mut scratch)?).copied();
+        let place = match self.by_shortcut(name.token()) {
+            Some(place) => Some(place),
+            None => self.places.get(name.plain(&mut Vec::new())?).copied(),
+        };
         if let Some(place) = place {
             if trail.next.len() <= trail.last {
                 trail.next.resize(self.tokens.len() + 1, 0);
@@ -114,6 +138,19 @@ impl Names {
         }
         Ok(place)
     }
+}
+
+/// Mixes length, beginning and end of a token; of the size of a machine word.
+#[inline]
+fn shortcut(token: &[u8]) -> usize {
+    let mut first = [0; 8];
+    let length = token.len().min(8);
+    first[..length].copy_from_slice(&token[..length]);
+    let last = token.last_chunk().unwrap_or(&first);
+    let (first, last) = (u64::from_le_bytes(first), u64::from_le_bytes(*last));
+    let mixed = (first ^ token.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = (mixed.rotate_left(29) ^ last).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    (mixed >> 32) as usize
 }
 
 #[cfg(test)]
@@ -142,6 +179,14 @@ mod tests {
                     trail.last = if behind.is_empty() { last } else { trail.last };
                 }
             }
+        }
+        for number in 0..500 {
+            names.add(format!("name {number}").as_bytes());
+        }
+        for number in (0..500).rev() {
+            let json = format!("\"name {number}\"");
+            let found = names.find(&mut Cursor::new(json.as_bytes(), 0), &mut trail).unwrap();
+            assert_eq!(found, Some(plain.len() + number));
         }
         let found = names.find(&mut Cursor::new(br#""ab\u0063""#, 0), &mut trail).unwrap();
         assert_eq!(found, None);
