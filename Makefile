@@ -35,6 +35,7 @@ test-python: python-ready
 
 .PHONY: test-long
 test-long: python-ready  ## Run the bulk tests at full size and write docs/test-results.md
+	SHARDARROW_FULL=1 $(CARGO) test --locked --quiet --test simulation
 	SHARDARROW_FULL=1 .venv/bin/python -m pytest -m bulk --record docs/test-results.md
 
 .PHONY: check

@@ -1,4 +1,4 @@
-"""Mixed changes for the tests of whole loads: inserts, updates, deletes, every attribute type."""
+"""Mixed changes for tests of whole loads: inserts, updates and deletes, every attribute type."""
 
 import random
 from collections.abc import Iterator

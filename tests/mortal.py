@@ -129,7 +129,8 @@ def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[str]") -
         if process.poll() is not None:
             raise AssertionError(f"it ended with {process.returncode}: {process.communicate()[1]}")
         assert time.monotonic() < deadline, "nothing happened for a minute"
-        time.sleep(0.01)
+        # Looking holds the file, so the loader has to wait meanwhile.
+        time.sleep(0.05)
 
 
 @contextmanager

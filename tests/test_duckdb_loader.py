@@ -506,6 +506,10 @@ def test_a_missing_package_is_named_before_anything_is_contacted(shop, monkeypat
     source = one(insert("a"))
     with pytest.raises(LoadError, match=r"pip install 'shardarrow\[duckdb\]'"):
         loaders.load(source, shop)
+    monkeypatch.undo()
+    monkeypatch.setattr(duckdb, "__version__", "1.4.5")
+    with pytest.raises(LoadError, match=r"needs duckdb 2\.0 or later but 1\.4\.5 is installed"):
+        loaders.load(source, "duckdb:///never.duckdb")
     assert not source.streams
 
 

@@ -460,6 +460,49 @@ def test_an_endpoint_that_is_not_there_is_a_connection_error() -> None:
     assert caught.value.retryable
 
 
+def test_without_credentials_it_says_so(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    source = sa.dynamodb("orders", start="earliest", endpoint_url=emulator.endpoint_url)
+    with pytest.raises(sa.CredentialsError), source.stream():
+        pass
+
+
+def test_an_arn_of_another_region_is_refused_before_connecting(emulator: Emulator) -> None:
+    arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
+    source = sa.dynamodb(arn, start="earliest", region="us-east-1", endpoint_url=emulator.endpoint_url)
+    with pytest.raises(sa.UsageError, match="eu-west-1"), source.stream():
+        pass
+
+
+def test_a_table_may_be_named_by_the_arn_of_its_stream(orders: Orders, emulator: Emulator) -> None:
+    table = orders(2).table
+    [stream] = emulator.client("dynamodbstreams").list_streams(TableName=table)["Streams"]
+    arn = stream["StreamArn"]
+    source = sa.dynamodb(arn, start="earliest", region=None, endpoint_url=emulator.endpoint_url)
+    assert len(source.read(settle=0.2)) == 2
+
+
+@pytest.mark.parametrize("kind", ["at", "after"])
+def test_a_stream_may_start_at_a_record(orders: Orders, kind: str) -> None:
+    source = orders(4)
+    numbers_of = source.read(settle=0.2).to_pyarrow().column("_sequence").to_pylist()
+    start = sa.at(numbers_of[2]) if kind == "at" else sa.after(numbers_of[2])
+    later = sa.dynamodb(source.table, start=start, endpoint_url=source.endpoint_url)
+    with later.stream(follow=False, settle=0.2) as stream:
+        assert numbers(*stream) == ([2, 3] if kind == "at" else [3])
+
+
+def test_latest_gives_only_what_comes_later(orders: Orders, put: Callable[..., None]) -> None:
+    source = orders(0, start="latest")
+    with source.stream(poll_interval=0.01) as stream:
+        put(source.table, range(3))
+        got: list[int] = []
+        while len(got) < 3:
+            got += numbers(next(stream))
+    assert got == [0, 1, 2]
+
+
 def test_a_stream_is_opened_once(orders: Orders) -> None:
     stream = orders().stream()
     with stream, pytest.raises(sa.ClosedError):

@@ -188,16 +188,17 @@ impl Table {
 
     #[cold]
     fn say_unfit(&mut self, number: usize, value: &[u8]) {
-        if value.windows(6).take(4).any(|part| part == b"\"NULL\"") {
+        let tag = value.split(|byte| *byte == b'"').nth(1).unwrap_or_default();
+        if tag == b"NULL" {
             return;
         }
         let column = &self.schema.columns[number];
         self.notices.once(&format!("unfit {number}"), || {
-            let value: String = String::from_utf8_lossy(value).chars().take(60).collect();
             format!(
-                "attribute {:?} is a column of type {}, but a record has {value}; such values stand in {}rest",
+                "attribute {:?} is a column of type {}, but a record has a value of type {}; such values stand in {}rest",
                 column.name,
                 column.kind,
+                String::from_utf8_lossy(tag),
                 self.options.metadata_prefix
             )
         });

@@ -4,6 +4,7 @@
 //! and looks again.
 
 mod driver;
+mod opening;
 mod runtime;
 mod store;
 mod table;
