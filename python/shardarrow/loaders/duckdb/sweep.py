@@ -62,15 +62,13 @@ class Sweep:
     def note(self, staged: str, key_columns: Sequence[str], epoch: int) -> None:
         """Takes over the last row of each key staged, as far as it is of the epoch.
 
-        `key_columns` are the staged names of the keys. Rows of earlier epochs come before those of
-        this one and say nothing about what its scan will see.
+        `key_columns` are the staged names of the keys. Rows of earlier epochs say nothing about what
+        this one's scan will see. They only come in the write in which this epoch begins, when there
+        is nothing yet that they could take away.
         """
         pairs = zip(self._kinds, key_columns, strict=True)
         same = " AND ".join(f"seen.{quoted(column)} = staged.{name}" for column, name in pairs)
-        self._run(
-            f"DELETE FROM {self._seen.sql} AS seen USING {staged} AS staged "
-            f"WHERE {same} AND staged.epoch = {epoch}"
-        )
+        self._run(f"DELETE FROM {self._seen.sql} AS seen USING {staged} AS staged WHERE {same}")
         self._run(
             f"INSERT INTO {self._seen.sql} ({column_list(list(self._kinds))}) "
             f"SELECT {', '.join(key_columns)} FROM {staged} WHERE epoch = {epoch} AND NOT removed"
