@@ -522,10 +522,10 @@ fn a_loader_is_told_the_state_through_what_it_took() {
 #[test]
 fn the_log_is_bounded_and_says_what_it_dropped() {
     let mut log = Log::default();
-    (0..Log::LIMIT + 3).for_each(|line| log.push(line.to_string()));
+    (0..Log::LIMIT + 3).for_each(|line| log.warn(line.to_string()));
     let lines = log.drain();
     assert_eq!(lines.len(), Log::LIMIT + 1);
-    assert!(lines[Log::LIMIT].starts_with("3 "), "{}", lines[Log::LIMIT]);
+    assert!(lines[Log::LIMIT].text.starts_with("3 "), "{}", lines[Log::LIMIT].text);
     assert!(log.drain().is_empty());
 }
 
