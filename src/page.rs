@@ -164,6 +164,22 @@ impl ViewType {
     }
 }
 
+/// What a table is, whether or not it has a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableDescription {
+    /// The table's name.
+    pub table: String,
+    /// The table's identity: its ARN (a recreated table has the same one).
+    pub table_arn: String,
+    /// Hash key first.
+    pub keys: Vec<KeyAttribute>,
+    /// The table's own count of its items and bytes, some hours old; `None` when it is not known.
+    pub items: Option<u64>,
+    pub bytes: Option<u64>,
+    /// The newest stream's ARN with label; it may be turned off by now.
+    pub stream_arn: Option<String>,
+}
+
 /// What a source is, once the service has said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {

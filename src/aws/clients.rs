@@ -11,12 +11,16 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::capture::CapturingClient;
+use super::capture::{CapturingClient, Keep};
+use super::errors::Call;
 use super::identity::RenewableIdentity;
 use super::{Connection, seconds};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// One connection pool and one set of credentials for the services a source talks to.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub struct Clients {
     pub streams: aws_sdk_dynamodbstreams::Client,
     /// Tries again by itself, as the SDK does by default.
     pub tables: aws_sdk_dynamodb::Client,
+    /// For a table's items: makes one attempt per call, as `streams`.
+    pub items: aws_sdk_dynamodb::Client,
     pub region: String,
     identity: RenewableIdentity,
 }
@@ -46,14 +52,40 @@ impl Clients {
         Ok(Self {
             streams: aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&config)),
             tables: aws_sdk_dynamodb::Client::new(&config),
+            items: aws_sdk_dynamodb::Client::from_conf(items_config(&config)),
             region,
             identity,
         })
     }
 
-    /// Forgets the credentials: the next call asks for them again.
-    pub fn renew_identity(&self) {
-        self.identity.renew();
+    /// What a failed call means. Credentials that were refused are forgotten: the next call asks
+    /// for them again.
+    pub fn failed<E>(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        keep: &Keep,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Error
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let endpoint = keep.kept().endpoint;
+        let error = Call { operation, subject, region: &self.region, endpoint }.failed(error);
+        if error.kind() == ErrorKind::Credentials {
+            self.identity.renew();
+        }
+        error
+    }
+
+    /// For a table that is not there, with the places to look for the mistake.
+    pub fn no_table(&self, name: &str, keep: &Keep) -> Error {
+        let endpoint = keep.kept().endpoint.unwrap_or_default();
+        let region = &self.region;
+        let message = format!(
+            "there is no table {name} in region {region} at {endpoint}; check its name, region, endpoint_url and the account"
+        );
+        Error::new(ErrorKind::NotFound, message).with_code("ResourceNotFoundException")
     }
 }
 
@@ -143,6 +175,13 @@ fn streams_config(config: &SdkConfig) -> aws_sdk_dynamodbstreams::Config {
     aws_sdk_dynamodbstreams::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())
         // It would watch the stub that stands for a captured body; capture has its own timeout.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build()
+}
+
+fn items_config(config: &SdkConfig) -> aws_sdk_dynamodb::Config {
+    aws_sdk_dynamodb::config::Builder::from(config)
+        .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()
 }

@@ -2,13 +2,17 @@
 
 pub mod budget;
 pub mod envelope;
+mod key;
+mod scan;
 pub mod streams;
 
 use std::future::Future;
 use std::pin::Pin;
 
 use crate::error::Result;
-use crate::page::{Cursor, Description, ItemsPage, Listing, OpenAt, Opened, Page, ScanRequest, Scope};
+use crate::page::{
+    Cursor, Description, ItemsPage, Listing, OpenAt, Opened, Page, ScanRequest, Scope, TableDescription,
+};
 use crate::position::ShardId;
 
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -21,6 +25,13 @@ pub trait Source: Send + Sync + 'static {
     /// Finds the table and its newest stream.
     fn describe(&self) -> Answer<'_, Description>;
 
+    /// Finds the table alone: enough for a scan of a table without a stream.
+    fn describe_table(&self) -> Answer<'_, TableDescription>;
+
+    /// Turns the table's stream on, with new and old images, and waits until it is there.
+    /// A stream that is on already and has new images is left as it is.
+    fn enable_stream(&self) -> Answer<'_, Description>;
+
     /// Lists the shards of `stream`.
     fn list<'a>(&'a self, stream: &'a str, scope: &'a Scope) -> Answer<'a, Listing>;
 
@@ -30,9 +41,12 @@ pub trait Source: Send + Sync + 'static {
     /// Reads one page.
     fn fetch<'a>(&'a self, shard: &'a ShardId, cursor: &'a Cursor) -> Answer<'a, Page>;
 
-    /// Reads one page of the table itself.
+    /// Reads one page of the table itself. The table's keys are always among what is read.
     fn scan<'a>(&'a self, request: &'a ScanRequest) -> Answer<'a, ItemsPage>;
 
     /// The largest answer `fetch` may give, in bytes of memory to set aside before asking.
     fn page_bytes(&self) -> usize;
+
+    /// The largest answer `scan` may give, in bytes of memory to set aside before asking.
+    fn scan_page_bytes(&self) -> usize;
 }

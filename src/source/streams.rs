@@ -1,6 +1,7 @@
-//! DynamoDB Streams: a table's changes of the last 24 hours.
+//! DynamoDB Streams: a table's changes of the last 24 hours, and the table itself to begin with.
 
 mod describe;
+mod enable;
 #[cfg(test)]
 mod tests;
 
@@ -8,9 +9,6 @@ use aws_sdk_dynamodbstreams::types::{
     Shard as SdkShard, ShardFilter, ShardFilterType, ShardIteratorType, StreamDescription,
     StreamStatus as SdkStatus,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
@@ -18,12 +16,15 @@ use crate::aws::Connection;
 use crate::aws::arn::Target;
 use crate::aws::capture::Keep;
 use crate::aws::clients::Clients;
-use crate::aws::errors::Call;
 use crate::error::{Error, ErrorKind, Result};
-use crate::page::{Cursor, Description, Listing, Millis, OpenAt, Opened, Page, Scope, Shard, StreamStatus};
+use crate::page::{
+    Cursor, Description, ItemsPage, Listing, Millis, OpenAt, Opened, Page, ScanRequest, Scope, Shard,
+    StreamStatus, TableDescription,
+};
 use crate::position::{SequenceNumber, ShardId};
 use crate::source::budget::SharedBudget;
-use crate::source::envelope::Envelope;
+use crate::source::envelope::{Envelope, OfRecords};
+use crate::source::scan::Scanned;
 use crate::source::{Answer, Source};
 
 /// "You can call `DescribeStream` at a maximum rate of 10 times per second" (API reference).
@@ -35,7 +36,7 @@ const PAGE_RECORDS: i32 = 1000;
 /// What the SDK parses in place of a page; it has no required members.
 const STUB: &[u8] = br#"{"Records":[]}"#;
 
-/// The stream of one table, found and read through the service's API.
+/// One table and its stream, found and read through the service's API.
 #[derive(Debug)]
 pub struct Streams {
     target: Target,
@@ -49,6 +50,8 @@ pub struct Streams {
 struct Room {
     clients: Clients,
     describe_budget: SharedBudget,
+    /// For a scan that reads some columns: the service gives keys only when they are asked for.
+    key_names: OnceCell<Vec<String>>,
 }
 
 /// One page of a stream's description.
@@ -78,7 +81,7 @@ impl Streams {
         let endpoint = self.connection.endpoint_url.as_deref().unwrap_or_default();
         let describe_budget =
             SharedBudget::of("DescribeStream", &clients.region, endpoint, DESCRIBE_STREAM_RATE);
-        Ok(Room { clients, describe_budget })
+        Ok(Room { clients, describe_budget, key_names: OnceCell::new() })
     }
 
     async fn list(&self, stream: &str, scope: &Scope) -> Result<Listing> {
@@ -119,8 +122,9 @@ impl Streams {
         let request = request.set_sequence_number(sequence.map(|number| number.as_str().to_owned()));
         let output = request.customize().interceptor(keep.clone()).send().await;
         let subject = format!("shard {shard}");
-        let output = output
-            .map_err(|error| room.failed("GetShardIterator", &subject, &keep, &error).with_shard(shard))?;
+        let output = output.map_err(|error| {
+            room.clients.failed("GetShardIterator", &subject, &keep, &error).with_shard(shard)
+        })?;
         let cursor = output.shard_iterator().filter(|iterator| !iterator.is_empty());
         let cursor = cursor.ok_or_else(|| {
             let message = format!("GetShardIterator of {subject} gave no iterator");
@@ -132,16 +136,34 @@ impl Streams {
     async fn fetch(&self, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
         let room = self.room().await?;
         let (body, server_time) = room.get_records(shard, cursor).await?;
-        let envelope = Envelope::read(&body)
+        let envelope = Envelope::<OfRecords>::read(&body)
             .map_err(|error| Error::new(error.kind(), format!("shard {shard}: {error}")).with_shard(shard))?;
-        let next = envelope.next.map(|next| Cursor(next.into()));
-        Ok(Page { shard: shard.clone(), body, records: envelope.records, next, server_time })
+        let next = envelope.about.next.map(|next| Cursor(next.into()));
+        Ok(Page { shard: shard.clone(), body, records: envelope.elements, next, server_time })
+    }
+
+    async fn scan(&self, request: &ScanRequest) -> Result<ItemsPage> {
+        let room = self.room().await?;
+        let keys = match request.columns {
+            Some(_) => room.key_names.get_or_try_init(|| self.key_names(room)).await?.as_slice(),
+            None => &[],
+        };
+        let table = Scanned { clients: &room.clients, name: self.target.table(), asked: self.asked_table() };
+        table.page(request, keys).await
     }
 }
 
 impl Source for Streams {
     fn describe(&self) -> Answer<'_, Description> {
         Box::pin(self.describe_target())
+    }
+
+    fn describe_table(&self) -> Answer<'_, TableDescription> {
+        Box::pin(self.describe_table_alone())
+    }
+
+    fn enable_stream(&self) -> Answer<'_, Description> {
+        Box::pin(self.enable(enable::pauses()))
     }
 
     fn list<'a>(&'a self, stream: &'a str, scope: &'a Scope) -> Answer<'a, Listing> {
@@ -156,12 +178,24 @@ impl Source for Streams {
         Box::pin(Streams::fetch(self, shard, cursor))
     }
 
+    fn scan<'a>(&'a self, request: &'a ScanRequest) -> Answer<'a, ItemsPage> {
+        Box::pin(Streams::scan(self, request))
+    }
+
     /// GetRecords gives at most 1 MB of data. As text that is more: base64 adds a third to binary
     /// values, names and type tags come with every attribute, and the piecewise body is put
     /// together beside its last piece. Only text made of control characters would pass 4 MiB,
     /// and such a page is still read.
     fn page_bytes(&self) -> usize {
         4 << 20
+    }
+
+    /// Scan reads at most 1 MB of items, counted without the JSON around them. The smallest
+    /// attributes grow most: a digit under a name of one letter counts 3 bytes and is 14 as text
+    /// (`"a":{"N":"1"},`). Only long lists of booleans and nulls, or text made of control
+    /// characters, would pass five times their size, and such a page is still read.
+    fn scan_page_bytes(&self) -> usize {
+        5 << 20
     }
 }
 
@@ -182,7 +216,7 @@ impl Room {
         let output = request.customize().interceptor(keep.clone()).send().await;
         let subject = format!("stream {stream}");
         let output = output.map_err(|error| {
-            let error = self.failed("DescribeStream", &subject, &keep, &error);
+            let error = self.clients.failed("DescribeStream", &subject, &keep, &error);
             if error.kind() == ErrorKind::Throttled {
                 self.describe_budget.throttled();
             }
@@ -215,29 +249,11 @@ impl Room {
             self.clients.streams.get_records().shard_iterator(cursor.0.as_ref()).limit(PAGE_RECORDS);
         let sent = request.customize().interceptor(keep.clone()).send().await;
         let subject = format!("shard {shard}");
-        sent.map_err(|error| self.failed("GetRecords", &subject, &keep, &error).with_shard(shard))?;
+        sent.map_err(|error| self.clients.failed("GetRecords", &subject, &keep, &error).with_shard(shard))?;
         let body = keep.take_body();
         let body =
             body.ok_or_else(|| Error::internal("GetRecords succeeded without a body").with_shard(shard))?;
         Ok((body, keep.kept().server_time))
-    }
-
-    fn failed<E>(
-        &self,
-        operation: &'static str,
-        subject: &str,
-        keep: &Keep,
-        error: &SdkError<E, HttpResponse>,
-    ) -> Error
-    where
-        E: std::error::Error + ProvideErrorMetadata + 'static,
-    {
-        let endpoint = keep.kept().endpoint;
-        let error = Call { operation, subject, region: &self.clients.region, endpoint }.failed(error);
-        if error.kind() == ErrorKind::Credentials {
-            self.clients.renew_identity();
-        }
-        error
     }
 }
 

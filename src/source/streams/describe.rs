@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::{ScalarAttributeType, TableDescription};
+use aws_sdk_dynamodb::types::{ScalarAttributeType, TableDescription as SdkTable};
 use aws_sdk_dynamodbstreams::types::{StreamDescription, StreamViewType};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -11,7 +11,7 @@ use super::{Room, Streams, status};
 use crate::aws::arn::{Arn, Target};
 use crate::aws::capture::Keep;
 use crate::error::{Error, ErrorKind, Result};
-use crate::page::{Cursor, Description, KeyAttribute, KeyKind, OpenAt, Scope, ViewType};
+use crate::page::{Cursor, Description, KeyAttribute, KeyKind, OpenAt, Scope, TableDescription, ViewType};
 
 /// How far to look for a record that shows the types of the keys.
 const PEEK_SHARDS: usize = 20;
@@ -26,39 +26,74 @@ impl Streams {
         }
     }
 
+    pub(super) async fn describe_table_alone(&self) -> Result<TableDescription> {
+        let table = self.room().await?.table(self.asked_table()).await?;
+        self.described(&table)
+    }
+
+    /// The names of the table's keys, as a scan asks for them.
+    pub(super) async fn key_names(&self, room: &Room) -> Result<Vec<String>> {
+        let table = room.table(self.asked_table()).await?;
+        Ok(names_of(&table).into_iter().map(str::to_owned).collect())
+    }
+
+    /// What calls about the table name it by. An ARN keeps its account: the same name may be
+    /// another table in the account of these credentials.
+    pub(super) fn asked_table(&self) -> &str {
+        match &self.target {
+            Target::Table(name) => name,
+            Target::TableArn(arn) | Target::Stream(arn) => arn.table_arn(),
+        }
+    }
+
+    fn described(&self, table: &SdkTable) -> Result<TableDescription> {
+        Ok(TableDescription {
+            table: self.target.table().to_owned(),
+            table_arn: table.table_arn().unwrap_or_default().to_owned(),
+            keys: table_keys(table)?,
+            items: table.item_count().and_then(|count| u64::try_from(count).ok()),
+            bytes: table.table_size_bytes().and_then(|bytes| u64::try_from(bytes).ok()),
+            stream_arn: table.latest_stream_arn().filter(|arn| !arn.is_empty()).map(str::to_owned),
+        })
+    }
+
     async fn describe_table(&self, room: &Room) -> Result<Description> {
-        let table = room.table(self.target.text()).await?;
-        let Some(arn) = table.latest_stream_arn().filter(|arn| !arn.is_empty()) else {
-            return Err(no_stream(self.target.table()));
-        };
-        let stream = match room.describe_stream(arn, None, &Scope::Full, Some(1)).await {
-            Ok(described) => described.stream,
+        let table = room.table(self.asked_table()).await?;
+        self.describe_stream_of(room, &table).await
+    }
+
+    pub(super) async fn describe_stream_of(&self, room: &Room, table: &SdkTable) -> Result<Description> {
+        let table = self.described(table)?;
+        let Some(arn) = table.stream_arn.clone() else { return Err(no_stream(&table.table)) };
+        match room.describe_stream(&arn, None, &Scope::Full, Some(1)).await {
+            Ok(described) => description(table, &arn, &described.stream),
             // The table remembers a stream that was turned off more than a day ago.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_stream(self.target.table())),
-            Err(error) => return Err(error),
-        };
-        let keys = table_keys(&table)?;
-        let table_arn = table.table_arn().unwrap_or_default().to_owned();
-        description(self.target.table(), table_arn, arn, &stream, keys)
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(no_stream(&table.table)),
+            Err(error) => Err(error),
+        }
     }
 
     /// A stream outlives its table by a day, so the table is asked only for what the stream's
-    /// description lacks: the types of its keys.
+    /// description lacks: the types of its keys, and how large it is.
     async fn describe_stream(&self, room: &Room, arn: &Arn) -> Result<Description> {
         let stream = room.describe_stream(&arn.text, None, &Scope::Full, Some(1)).await?.stream;
-        let keys = match room.table(&arn.table).await {
-            Ok(table) if is_of(&table, &stream, arn) => table_keys(&table)?,
-            Ok(_) => self.keys_of_records(&stream, arn).await?.unwrap_or_else(|| text_keys(&stream)),
+        let table = match room.table(&arn.table).await {
+            Ok(table) if is_of(&table, &stream, arn) => {
+                TableDescription { table_arn: arn.table_arn().to_owned(), ..self.described(&table)? }
+            }
+            Ok(_) => {
+                unseen(arn, self.keys_of_records(&stream, arn).await?.unwrap_or_else(|| text_keys(&stream)))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Without records the types do not matter: nothing will ever be written again.
-                self.keys_of_records(&stream, arn).await?.unwrap_or_else(|| text_keys(&stream))
+                unseen(arn, self.keys_of_records(&stream, arn).await?.unwrap_or_else(|| text_keys(&stream)))
             }
             Err(error) if error.kind() == ErrorKind::AccessDenied => {
-                self.keys_of_records(&stream, arn).await?.ok_or(error)?
+                unseen(arn, self.keys_of_records(&stream, arn).await?.ok_or(error)?)
             }
             Err(error) => return Err(error),
         };
-        description(&arn.table, arn.table_arn().to_owned(), &arn.text, &stream, keys)
+        description(table, &arn.text, &stream)
     }
 
     /// Key types as the first record found shows them.
@@ -86,26 +121,17 @@ impl Streams {
 }
 
 impl Room {
-    async fn table(&self, name: &str) -> Result<TableDescription> {
+    pub(super) async fn table(&self, name: &str) -> Result<SdkTable> {
         let keep = Keep::headers();
         let request = self.clients.tables.describe_table().table_name(name);
         let output = request.customize().interceptor(keep.clone()).send().await;
         let output = output.map_err(|error| {
-            let error = self.failed("DescribeTable", &format!("table {name}"), &keep, &error);
-            if error.kind() == ErrorKind::NotFound { self.no_table(name, &keep) } else { error }
+            let error = self.clients.failed("DescribeTable", &format!("table {name}"), &keep, &error);
+            if error.kind() == ErrorKind::NotFound { self.clients.no_table(name, &keep) } else { error }
         })?;
         output.table.ok_or_else(|| {
             Error::new(ErrorKind::BadPage, format!("DescribeTable of table {name} gave no description"))
         })
-    }
-
-    fn no_table(&self, name: &str, keep: &Keep) -> Error {
-        let endpoint = keep.kept().endpoint.unwrap_or_default();
-        let region = &self.clients.region;
-        let message = format!(
-            "there is no table {name} in region {region} at {endpoint}; check its name, region, endpoint_url and the account"
-        );
-        Error::new(ErrorKind::NotFound, message).with_code("ResourceNotFoundException")
     }
 }
 
@@ -117,21 +143,29 @@ fn no_stream(table: &str) -> Error {
     Error::new(ErrorKind::StreamUnusable, message)
 }
 
-fn description(
-    table: &str,
-    table_arn: String,
-    stream_arn: &str,
-    stream: &StreamDescription,
-    keys: Vec<KeyAttribute>,
-) -> Result<Description> {
+fn description(table: TableDescription, stream_arn: &str, stream: &StreamDescription) -> Result<Description> {
     Ok(Description {
-        table: table.to_owned(),
-        table_arn,
+        table: table.table,
+        table_arn: table.table_arn,
         stream_arn: stream_arn.to_owned(),
-        keys,
+        keys: table.keys,
         view: view(stream)?,
         status: status(stream),
+        items: table.items,
+        bytes: table.bytes,
     })
+}
+
+/// A table of which only its stream speaks.
+fn unseen(arn: &Arn, keys: Vec<KeyAttribute>) -> TableDescription {
+    TableDescription {
+        table: arn.table.clone(),
+        table_arn: arn.table_arn().to_owned(),
+        keys,
+        items: None,
+        bytes: None,
+        stream_arn: None,
+    }
 }
 
 fn view(stream: &StreamDescription) -> Result<ViewType> {
@@ -148,7 +182,7 @@ fn view(stream: &StreamDescription) -> Result<ViewType> {
     }
 }
 
-fn table_keys(table: &TableDescription) -> Result<Vec<KeyAttribute>> {
+fn table_keys(table: &SdkTable) -> Result<Vec<KeyAttribute>> {
     let kind = |name: &str| {
         let definition =
             table.attribute_definitions().iter().find(|definition| definition.attribute_name() == name);
@@ -169,7 +203,7 @@ fn table_keys(table: &TableDescription) -> Result<Vec<KeyAttribute>> {
     keys.collect()
 }
 
-fn names_of(table: &TableDescription) -> Vec<&str> {
+fn names_of(table: &SdkTable) -> Vec<&str> {
     let mut schema: Vec<_> = table.key_schema().iter().collect();
     schema.sort_by_key(|element| element.key_type().as_str() != "HASH");
     schema.into_iter().map(|element| element.attribute_name()).collect()
@@ -182,7 +216,7 @@ fn names_in(stream: &StreamDescription) -> Vec<&str> {
 }
 
 /// Whether this is the table the stream was made for, not a later one of the same name.
-fn is_of(table: &TableDescription, stream: &StreamDescription, arn: &Arn) -> bool {
+fn is_of(table: &SdkTable, stream: &StreamDescription, arn: &Arn) -> bool {
     let newest = table.latest_stream_arn() == Some(arn.text.as_str());
     let older = match (table.creation_date_time(), stream.creation_request_date_time()) {
         (Some(table), Some(stream)) => table.as_nanos() <= stream.as_nanos(),

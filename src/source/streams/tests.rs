@@ -293,6 +293,7 @@ async fn children_are_kept_when_the_server_ignores_the_filter() {
 fn table(stream: Option<&str>, created: i64) -> Reply {
     let mut table = json!({
         "TableName": "orders", "TableArn": TABLE, "CreationDateTime": created,
+        "ItemCount": 12, "TableSizeBytes": 3400,
         "KeySchema": [{"AttributeName": "at", "KeyType": "RANGE"}, {"AttributeName": "id", "KeyType": "HASH"}],
         "AttributeDefinitions": [
             {"AttributeName": "other", "AttributeType": "S"},
@@ -318,6 +319,8 @@ fn described(keys: [KeyKind; 2]) -> Description {
         ],
         view: ViewType::NewImage,
         status: StreamStatus::Enabled,
+        items: None,
+        bytes: None,
     }
 }
 
@@ -329,8 +332,144 @@ async fn a_table_is_described_by_name_by_arn_and_by_stream() {
             _ => listed(json!([]), None),
         });
         let description = Streams::new(target, server.connection()).unwrap().describe().await.unwrap();
-        assert_eq!(description, described([KeyKind::Number, KeyKind::Binary]), "{target}");
+        let expected = Description {
+            items: Some(12),
+            bytes: Some(3400),
+            ..described([KeyKind::Number, KeyKind::Binary])
+        };
+        assert_eq!(description, expected, "{target}");
     }
+}
+
+#[tokio::test]
+async fn a_table_is_described_alone_with_and_without_a_stream() {
+    for (target, stream) in [("orders", None), (TABLE, Some(STREAM)), (STREAM, Some(STREAM))] {
+        let server = Scripted::replies([table(stream, 1)]);
+        let description = Streams::new(target, server.connection()).unwrap().describe_table().await.unwrap();
+        let Description { table, table_arn, keys, .. } = described([KeyKind::Number, KeyKind::Binary]);
+        let stream_arn = stream.map(str::to_owned);
+        let expected =
+            TableDescription { table, table_arn, keys, items: Some(12), bytes: Some(3400), stream_arn };
+        assert_eq!(description, expected, "{target}");
+        assert_eq!(server.asked().len(), 1, "{target}: nothing is asked about streams");
+    }
+    let server = Scripted::serve(|_, _| refusal(400, "ResourceNotFoundException", "no"));
+    let error = streams(&server).describe_table().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+/// A table with a stream specification that changes as it is asked.
+struct Turning {
+    table_status: &'static str,
+    on: Option<&'static str>,
+    /// Descriptions that still show what was before the last request.
+    stale: usize,
+    stream_status: &'static str,
+}
+
+impl Turning {
+    fn off() -> Self {
+        Self { table_status: "ACTIVE", on: None, stale: 0, stream_status: "ENABLING" }
+    }
+
+    fn answer(&mut self, operation: &str) -> Reply {
+        match operation {
+            "DescribeTable" => self.table(),
+            "UpdateTable" => {
+                (self.on, self.stale) = (Some("NEW_AND_OLD_IMAGES"), 2);
+                Reply::Say(200, json!({"TableDescription": {"TableName": "orders"}}).to_string())
+            }
+            _ => {
+                let status = std::mem::replace(&mut self.stream_status, "ENABLED");
+                let view = self.on.unwrap();
+                Reply::Say(
+                    200,
+                    json!({"StreamDescription": {"StreamStatus": status, "StreamViewType": view}})
+                        .to_string(),
+                )
+            }
+        }
+    }
+
+    fn table(&mut self) -> Reply {
+        let mut table = json!({
+            "TableName": "orders", "TableArn": TABLE,
+            "TableStatus": std::mem::replace(&mut self.table_status, "ACTIVE"),
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        });
+        let fresh = self.stale == 0;
+        self.stale = self.stale.saturating_sub(1);
+        if let Some(view) = self.on.filter(|_| fresh) {
+            table["StreamSpecification"] = json!({"StreamEnabled": true, "StreamViewType": view});
+            table["LatestStreamArn"] = STREAM.into();
+        }
+        Reply::Say(200, json!({ "Table": table }).to_string())
+    }
+}
+
+fn turning(mut state: Turning) -> Scripted {
+    Scripted::serve(move |operation, _| state.answer(operation))
+}
+
+fn no_pauses(count: usize) -> impl Iterator<Item = Duration> + Send {
+    std::iter::repeat_n(Duration::ZERO, count)
+}
+
+fn updates(server: &Scripted) -> Vec<serde_json::Value> {
+    let asked = server.asked().into_iter().filter(|(operation, _)| operation == "UpdateTable");
+    asked.map(|(_, request)| request).collect()
+}
+
+#[tokio::test]
+async fn a_stream_is_turned_on_once_and_waited_for() {
+    let busy = Turning { table_status: "UPDATING", ..Turning::off() };
+    for state in [Turning::off(), busy] {
+        let server = turning(state);
+        let description = streams(&server).enable(no_pauses(9)).await.unwrap();
+        assert_eq!(
+            (description.stream_arn.as_str(), description.view, description.status),
+            (STREAM, ViewType::NewAndOldImages, StreamStatus::Enabled)
+        );
+        let wanted = json!({"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"});
+        assert_eq!(updates(&server), [json!({"TableName": "orders", "StreamSpecification": wanted})]);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_on_is_left_as_it_is() {
+    let server = turning(Turning { on: Some("NEW_IMAGE"), ..Turning::off() });
+    let description = streams(&server).enable(no_pauses(9)).await.unwrap();
+    assert_eq!((description.view, updates(&server).len()), (ViewType::NewImage, 0));
+
+    for view in ["KEYS_ONLY", "OLD_IMAGE"] {
+        let server = turning(Turning { on: Some(view), ..Turning::off() });
+        let error = streams(&server).enable(no_pauses(9)).await.unwrap_err();
+        assert_eq!((error.kind(), updates(&server).len()), (ErrorKind::StreamUnusable, 0), "{view}");
+        assert!(error.message().contains("StreamEnabled=false"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_come_is_not_waited_for_without_end() {
+    let server = turning(Turning { stale: 99, ..Turning::off() });
+    let error = streams(&server).enable(no_pauses(3)).await.unwrap_err();
+    assert_eq!((error.kind(), error.retryable()), (ErrorKind::Service, true));
+    assert!(error.message().contains("table orders"), "{error}");
+    let total: Duration = enable::pauses().sum();
+    assert!((280..330).contains(&total.as_secs()), "{total:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_may_not_be_turned_on_says_what_to_grant() {
+    let mut off = Turning::off();
+    let server = Scripted::serve(move |operation, _| match operation {
+        "UpdateTable" => refusal(400, "AccessDeniedException", "no"),
+        other => off.answer(other),
+    });
+    let error = streams(&server).enable(no_pauses(9)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AccessDenied);
+    assert!(error.message().contains("dynamodb:UpdateTable"), "{error}");
 }
 
 #[tokio::test]
