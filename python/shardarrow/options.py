@@ -240,7 +240,8 @@ def start_config(start: object, others: str | None) -> object:
         case _:
             raise UsageError(
                 f"start={start!r} is not a place to start in DynamoDB Streams; "
-                'pass "snapshot", "earliest", "latest", sa.at(...), sa.after(...) or a dict of shard → position'
+                'pass "snapshot", "earliest", "latest", sa.at(...), sa.after(...) or a dict of shard → '
+                "position"
             )
     if not positions:
         raise UsageError('start={} names no shard; name one, or pass "snapshot", "earliest" or "latest"')

@@ -170,8 +170,9 @@ class Source:
             poll_interval: The pause between two empty answers of a shard.
             discovery_interval: How often all shards are listed anew.
             stall_timeout: A shard without a successful call for so long is an error.
-            snapshot_slice: How long the table is scanned before the changes made meanwhile are read, and so
-                on in turns: above 0, at most 12 hours. Changes are kept for 24 hours, and a scan may take longer.
+            snapshot_slice: How long the table is scanned before the changes made meanwhile are read, in
+                turns, because a scan may take longer than the 24 hours that changes are kept. At most 12
+                hours.
 
         Raises:
             UsageError: An option cannot work. Nothing was contacted.
@@ -200,7 +201,7 @@ class Source:
         name: str,
         commit: Literal["auto", "manual"],
         scan: Mapping[str, Any],
-        options: StreamOptions,
+        options: Mapping[str, Any],
     ) -> Stream:
         """A stream that keeps its own checkpoint; `scan` says what is special about its scan."""
         keeping = store(checkpoint)
@@ -282,7 +283,10 @@ class Source:
     # The form in which this crosses to the core
 
     def _config(
-        self, keep: Mapping[str, str | None], options: StreamOptions, scan: Mapping[str, Any] | None = None
+        self,
+        keep: Mapping[str, str | None],
+        options: Mapping[str, Any],
+        scan: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         if options.get("on_gap") == "resnapshot" and self._names_a_stream:
             raise UsageError(

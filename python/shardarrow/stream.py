@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("shardarrow")
 
-# Seconds without a batch being taken after which a wait for `ready` says what it waits for.
+# Seconds without a batch taken, after which a wait for `ready` says what it waits for.
 _PATIENCE = 10.0
 
 # Seconds. An event loop gets a turn at least every 10 ms; the body of the loop needs time as well.
@@ -32,36 +32,23 @@ _TURN = 0.005
 
 
 class _Watch:
-    """How long a wait for `ready` still lasts, and whether anybody takes the batches it depends on."""
+    """Says, once, that a wait for `ready` depends on batches that nobody takes."""
 
-    def __init__(self, stream: Stream, timeout: float | None) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._timeout = timeout
-        self._until = None if timeout is None else time.monotonic() + timeout
-        self._seen: int | None = -1
+        self._taken = stream._handed_out
         self._warned = False
 
-    def seconds(self) -> float:
-        """How long to wait before asking again; 0 when the time is over."""
-        taken = self._stream._handed_out
-        if taken == self._seen and not self._stream._waiting.locked() and not self._warned:
+    def look(self) -> None:
+        """To be called every `_PATIENCE` seconds."""
+        before, self._taken = self._taken, self._stream._handed_out
+        if before == self._taken and not self._stream._waiting.locked() and not self._warned:
             self._warned = True
             _log.warning(
-                "%s: waiting to be ready, but for %d seconds nobody has taken a batch; ready comes only when "
-                "another task or thread takes the batches",
+                "%s: waiting to be ready, but for %d seconds nobody has taken a batch; ready comes only "
+                "while another task or thread takes them",
                 self._stream._title,
                 _PATIENCE,
-            )
-        self._seen = taken
-        left = math.inf if self._until is None else self._until - time.monotonic()
-        return max(0.0, min(left, _PATIENCE))
-
-    def over(self, ready: bool) -> None:
-        """The time is over."""
-        if not ready:
-            raise TimeoutError(
-                f"the stream of {self._stream._title} was not ready within {self._timeout} seconds; ready "
-                "comes only while its batches are taken"
             )
 
 
@@ -333,11 +320,32 @@ class Stream:
         self._relay_log()
         return native.ready
 
-    async def wait_ready(self, timeout: float | None = None) -> None:
-        """Waits until the stream is `ready`; `wait_ready_blocking` does so in a thread.
+    async def wait_ready(self) -> None:
+        """Waits until the stream is `ready`; in a thread, use `wait_ready_blocking`.
 
         Ready comes when the last batch of the snapshot is handed out, so another task must take the
         batches meanwhile. If nobody does, a warning in the log says so.
+
+        Raises:
+            ShardArrowError: What ended the stream before it was ready.
+        """
+        native, watch = self._known_stream(), _Watch(self)
+        while not await self._ready_within(native, _PATIENCE):
+            watch.look()
+        self._relay_log()
+
+    async def _ready_within(self, native: _native.Stream, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds) as turn:
+                return await wait(native.bell, lambda: native.poll_ready() or None)
+        except TimeoutError:
+            # A stream that failed may raise one of its own.
+            if not turn.expired():
+                raise
+            return False
+
+    def wait_ready_blocking(self, timeout: float | None = None) -> None:
+        """As `wait_ready`, for a thread beside the one that takes the batches.
 
         Args:
             timeout: The most seconds to wait.
@@ -346,23 +354,16 @@ class Stream:
             TimeoutError: It did not come in time.
             ShardArrowError: What ended the stream before it was ready.
         """
-        native = self._known_stream()
-        watch = _Watch(self, timeout)
-        while (seconds := watch.seconds()) > 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await wait(native.bell, lambda: native.poll_ready() or None)
-                    return self._relay_log()
-        return watch.over(native.poll_ready())
-
-    def wait_ready_blocking(self, timeout: float | None = None) -> None:
-        """As `wait_ready`, for a thread beside the one that takes the batches."""
-        native = self._known_stream()
-        watch = _Watch(self, timeout)
-        while (seconds := watch.seconds()) > 0:
-            if native.wait_ready(seconds):
-                return self._relay_log()
-        return watch.over(native.poll_ready())
+        native, watch = self._known_stream(), _Watch(self)
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while not native.wait_ready(min(_PATIENCE, until - time.monotonic())):
+            if time.monotonic() >= until:
+                raise TimeoutError(
+                    f"the stream of {self._title} was not ready within {timeout} seconds; ready comes only "
+                    "while its batches are taken"
+                )
+            watch.look()
+        self._relay_log()
 
     # Looking
 
