@@ -204,6 +204,40 @@ fn a_consistent_scan_sees_every_write_and_another_may_lag() {
 }
 
 #[test]
+fn an_eventual_scan_is_the_table_as_it_was() {
+    const STALE: usize = 5;
+    let (mut aws, _) = orders(1);
+    aws.knobs_mut().scan_stale_ms = 5;
+    let mut state = 42_u64;
+    let mut below = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    let mut past = vec![Vec::new(); STALE];
+    for step in 0..300 {
+        for n in 0..below(4) {
+            let id = format!("k{}", below(12));
+            match below(3) {
+                0 => drop(aws.delete_item("orders", &key(&id)).unwrap()),
+                _ => put(&mut aws, &id, step * 10 + i64::try_from(n).unwrap()),
+            }
+        }
+        past.push(aws.items("orders").unwrap());
+        let (total, limit) = (1 + below(4), 1 + usize::try_from(below(5)).unwrap());
+        let mut scan = |eventual: bool| -> Vec<Attributes> {
+            let request = |at| ScanRequest {
+                consistent_read: Some(!eventual),
+                ..ScanRequest::of("orders").segment(at, total).limit(limit)
+            };
+            (0..total).flat_map(|at| items(pages(&mut aws, request(at)))).collect()
+        };
+        assert_eq!(scan(false), past[past.len() - 1], "step {step}");
+        assert_eq!(scan(true), past[past.len() - 1 - STALE], "step {step}");
+        aws.advance(1);
+    }
+}
+
+#[test]
 fn a_page_ends_at_its_bytes_its_items_and_its_limit() {
     let (mut aws, _) = orders(1);
     let body = "x".repeat(300_000);
@@ -368,8 +402,13 @@ fn a_table_is_counted_now_and_then() {
     aws.advance(3 * 6 * HOUR + 5);
     put(&mut aws, "late", 1);
     assert_eq!(size(&mut aws), (9, 83), "as it was at the counting, not as it is");
+    aws.advance(6 * HOUR - 6);
+    assert_eq!(size(&mut aws), (9, 83));
+    aws.advance(1);
+    assert_eq!(size(&mut aws).0, 10, "six hours after the last counting, not after the last write");
+    aws.delete_item("orders", &key("late")).unwrap();
     aws.knobs_mut().count_every_ms = 0;
-    assert_eq!(size(&mut aws).0, 10);
+    assert_eq!(size(&mut aws).0, 9);
 }
 
 #[test]
