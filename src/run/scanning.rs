@@ -67,7 +67,7 @@ impl Run {
 
     /// Gives the turn to the scan or to the changes, as far as nothing is in the way.
     pub(super) fn take_turns(&mut self, now: Now) {
-        if self.stage != Stage::Running || self.options.snapshot.scan_only {
+        if self.stage != Stage::Running {
             return;
         }
         loop {
@@ -205,7 +205,8 @@ impl Run {
     pub(super) fn become_ready(&mut self, now: Now) -> Result<()> {
         let waits = |snapshot: &&Snapshot| snapshot.slice() == Slice::Over && !snapshot.is_ready();
         let Some(ended) = self.snapshot.as_ref().filter(waits).map(Snapshot::ended) else { return Ok(()) };
-        if self.stage != Stage::Running || !self.all_have_passed(ended, now) {
+        let alone = self.options.snapshot.scan_only;
+        if alone || self.stage != Stage::Running || !self.all_have_passed(ended, now) {
             return Ok(());
         }
         if let Some(snapshot) = &mut self.snapshot {
@@ -214,7 +215,6 @@ impl Run {
         self.deltas.push(Delta::Ready);
         self.flush()?;
         self.ready_from = self.frontier.last();
-        self.warn(format!("the snapshot of {} is complete (epoch {})", self.description.table, self.epoch));
         Ok(())
     }
 
