@@ -10,7 +10,7 @@ use arrow_select::take::take_record_batch;
 
 use crate::decode::{Decoder, Pushed, Room, Skip};
 use crate::error::{Error, Result};
-use crate::page::Page;
+use crate::page::{ItemsPage, Page};
 use crate::position::{Position, ShardId, Span};
 use crate::reader::Now;
 
@@ -55,6 +55,19 @@ impl Batcher {
     /// Those of the decoder. Rows gathered before the error are kept.
     pub fn push(&mut self, page: &Page, from: usize, skip: &Skip, now: Now) -> Result<Pushed> {
         let pushed = self.decoder.push(page, from, self.room(), skip);
+        if self.decoder.rows() > 0 {
+            self.since.get_or_insert(now);
+        }
+        pushed
+    }
+
+    /// Adds items of a scan's `page` from offset `from` on, at most `most` of them: a page is not cut
+    /// by what the batch has room for.
+    ///
+    /// # Errors
+    /// Those of the decoder.
+    pub fn push_items(&mut self, page: &ItemsPage, from: usize, most: usize, now: Now) -> Result<Pushed> {
+        let pushed = self.decoder.push_items(page, from, Room { rows: most, bytes: usize::MAX });
         if self.decoder.rows() > 0 {
             self.since.get_or_insert(now);
         }

@@ -50,6 +50,16 @@ impl<State: Fold<Delta> + Clone, Delta> Frontier<State, Delta> {
         self.passed
     }
 
+    /// The number of the last entry.
+    pub fn last(&self) -> u64 {
+        self.passed + self.entries.len() as u64
+    }
+
+    /// The last entry before which no batch waits to be taken, and itself.
+    pub fn taken_through(&self) -> u64 {
+        self.passed + self.entries.iter().take_while(|entry| entry.taken).count() as u64
+    }
+
     /// Whether every entry is done.
     pub fn is_drained(&self) -> bool {
         self.entries.is_empty()

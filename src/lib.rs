@@ -19,6 +19,7 @@ pub mod reader;
 pub mod decode;
 pub mod batch;
 pub mod checkpoint;
+pub mod snapshot;
 pub mod run;
 pub mod stream;
 #[cfg(feature = "python")]

@@ -96,6 +96,13 @@ pub struct Segment {
     pub total: u32,
 }
 
+impl Segment {
+    /// What rows, errors and metrics call it: `segment-0-of-8` up to `segment-7-of-8`.
+    pub fn shard(self) -> ShardId {
+        format!("segment-{}-of-{}", self.index, self.total).as_str().into()
+    }
+}
+
 /// Where a segment goes on: the `LastEvaluatedKey`, as the JSON the service gave.
 /// It is good only for the same segment of the same total.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -195,6 +195,13 @@ impl Reader {
         self.quiet.calls >= QUIET_CALLS / 2 || self.phase == Phase::Finished
     }
 
+    /// Silence counts from now on, and the shard is asked at once.
+    pub fn listen_anew(&mut self, now: Now) {
+        self.quiet.calls = 0;
+        self.quiet.since = None;
+        self.due = now;
+    }
+
     /// Reads again from the position: the cursor is of no use any more.
     pub fn reopen(&mut self, due: Now) {
         self.phase = Phase::Closed;

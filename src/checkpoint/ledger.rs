@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Checkpoint, Gap, QuarantinedRecord, ShardState};
+use super::{Checkpoint, Gap, QuarantinedRecord, ShardState, SnapshotState};
 use crate::decode::SchemaState;
 use crate::frontier::Fold;
-use crate::page::Millis;
+use crate::page::{Millis, ScanKey, Segment};
 use crate::position::{Position, ShardId};
 
 /// One fact, in the order of the stream.
@@ -35,6 +35,26 @@ pub enum Delta {
         shard: ShardId,
         state: ShardState,
     },
+    /// Items of the segment up to `after`; without it, all of them.
+    Scanned {
+        segment: Segment,
+        after: Option<ScanKey>,
+        items: u64,
+    },
+    /// A turn of scanning begins.
+    Slice,
+    /// The whole table is scanned.
+    ScanEnded {
+        at: Millis,
+    },
+    /// Every change made up to the end of the scan stands before this.
+    Ready,
+    /// The table is scanned anew; what is known of its shards is captured again.
+    Epoch {
+        epoch: u64,
+    },
+    /// The scan of this epoch begins.
+    Scan(SnapshotState),
     /// The table goes on in another stream: nothing is known of its shards yet.
     Replace {
         stream_arn: String,
@@ -60,6 +80,24 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    fn snapshot(&mut self, change: impl FnOnce(&mut SnapshotState)) {
+        if let Some(snapshot) = &mut self.checkpoint.snapshot {
+            change(snapshot);
+        }
+    }
+}
+
+impl SnapshotState {
+    fn advance(&mut self, segment: Segment, after: Option<&ScanKey>, items: u64) {
+        self.scanned += items;
+        if let Some(state) = self.segments.get_mut(segment.index as usize) {
+            state.after = after.cloned();
+            state.done = after.is_none();
+        }
+    }
+}
+
 impl Fold<Delta> for Ledger {
     fn apply(&mut self, delta: &Delta) {
         match delta {
@@ -70,6 +108,14 @@ impl Fold<Delta> for Ledger {
             Delta::Quarantine(record) => self.quarantined.push(record.clone()),
             Delta::Schema(schema) => self.checkpoint.schema = schema.clone(),
             Delta::Discover { shard, state } => self.discover(shard, state.clone()),
+            Delta::Scanned { segment, after, items } => {
+                self.snapshot(|snapshot| snapshot.advance(*segment, after.as_ref(), *items));
+            }
+            Delta::Slice => self.snapshot(|snapshot| snapshot.slices += 1),
+            Delta::ScanEnded { at } => self.snapshot(|snapshot| snapshot.ended = Some(*at)),
+            Delta::Ready => self.snapshot(|snapshot| snapshot.ready = true),
+            Delta::Epoch { epoch } => self.checkpoint.begin_epoch(*epoch),
+            Delta::Scan(snapshot) => self.checkpoint.snapshot = Some(snapshot.clone()),
             Delta::Replace { stream_arn } => self.checkpoint.replace(stream_arn),
         }
     }
@@ -101,6 +147,12 @@ impl Checkpoint {
         }
     }
 
+    fn begin_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.shards.clear();
+        self.snapshot = None;
+    }
+
     fn replace(&mut self, stream_arn: &str) {
         stream_arn.clone_into(&mut self.stream_arn);
         self.shards.clear();
@@ -130,6 +182,7 @@ mod tests {
             start: "earliest".into(),
             shards: Default::default(),
             schema: Default::default(),
+            snapshot: None,
         });
         ledger.discover(&"a".into(), state(&[]));
         ledger.discover(&"b".into(), state(&["a"]));

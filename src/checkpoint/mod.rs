@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::{Quarantined, SchemaState};
 use crate::error::{Error, ErrorKind, Result};
-use crate::page::Millis;
+use crate::page::{Millis, ScanKey};
 use crate::position::{Position, ShardId};
 
 mod ledger;
@@ -36,6 +36,33 @@ pub struct Checkpoint {
     /// Every known shard: unfinished ones with their position, finished ones until they have aged out.
     pub shards: BTreeMap<ShardId, ShardState>,
     pub schema: Arc<SchemaState>,
+    /// The scan of the table in this epoch; absent when the stream did not start with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotState>,
+}
+
+/// How far the scan of a table is. The number of segments never changes within an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotState {
+    pub segments: Vec<SegmentState>,
+    /// Turns of scanning begun.
+    pub slices: u64,
+    /// Items the service has looked at, and the table's own count of them when the scan began.
+    pub scanned: u64,
+    pub items: Option<u64>,
+    /// When the whole table had been scanned.
+    pub ended: Option<Millis>,
+    /// Every change made up to `ended` has its place before this.
+    pub ready: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentState {
+    /// Everything up to this key is committed.
+    pub after: Option<ScanKey>,
+    pub done: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,10 +20,12 @@ pub(super) enum Op {
     Insert,
     Modify,
     Remove,
+    /// None: it was scanned as it stood.
+    Snapshot,
 }
 
 /// The values of the dictionary of `_op`, in the order of the variants of `Op`.
-const OPS: [&str; 3] = ["insert", "modify", "remove"];
+const OPS: [&str; 4] = ["insert", "modify", "remove", "snapshot"];
 const NAMES: [&str; 8] = ["op", "time", "shard", "sequence", "event_id", "ttl", "old", "rest"];
 
 /// Names that attributes cannot have as columns; `_old` is reserved whether it is asked for or not.
@@ -41,7 +43,7 @@ pub(super) fn fields(prefix: &str) -> Vec<Field> {
             true,
         ),
         Field::new(format!("{prefix}shard"), dictionary(DataType::Int32), false),
-        Field::new(format!("{prefix}sequence"), DataType::Utf8, false),
+        Field::new(format!("{prefix}sequence"), DataType::Utf8, true),
         Field::new(format!("{prefix}event_id"), DataType::Utf8, true),
         Field::new(format!("{prefix}ttl"), DataType::Boolean, false),
     ]
@@ -51,7 +53,7 @@ pub(super) fn fields(prefix: &str) -> Vec<Field> {
 pub(super) struct Row<'a> {
     pub(super) op: Op,
     pub(super) micros: Option<i64>,
-    pub(super) sequence: &'a [u8],
+    pub(super) sequence: Option<&'a [u8]>,
     pub(super) event_id: Option<Text<'a>>,
     pub(super) ttl: bool,
 }
@@ -92,10 +94,12 @@ impl Metadata {
     }
 
     pub(super) fn push(&mut self, index: usize, shard: i32, row: &Row<'_>) -> Fallible<()> {
-        self.sequences.push(index, |out| {
-            out.extend_from_slice(row.sequence);
-            Ok(())
-        })?;
+        if let Some(sequence) = row.sequence {
+            self.sequences.push(index, |out| {
+                out.extend_from_slice(sequence);
+                Ok(())
+            })?;
+        }
         if let Some(id) = row.event_id {
             self.event_ids.push(index, |out| id.append_to(out))?;
         }

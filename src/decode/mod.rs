@@ -3,15 +3,17 @@
 mod attribute;
 mod change;
 mod column;
-mod envelope;
 mod conform;
+mod envelope;
 mod image;
+mod item;
 mod json;
 mod kind;
 mod metadata;
 mod names;
 mod number;
 mod raw;
+mod rows;
 mod scan;
 mod schema;
 mod table;
@@ -35,8 +37,8 @@ pub use self::kind::{JSON_MARK, NUMBER_MARK};
 pub use self::table::KEYS_MARK;
 pub use self::words::type_words;
 
-use self::change::ChangeDecoder;
 use self::raw::RawImages;
+use self::rows::RowDecoder;
 use self::table::Table;
 
 /// How much a decoder may still take before its batch is full.
@@ -226,8 +228,8 @@ pub fn decoder(
     resumed: Option<&SchemaState>,
 ) -> Result<Box<dyn Decoder>> {
     Ok(match options.images {
-        Images::Columns => Box::new(ChangeDecoder::new(options, Table::new(options, keys, resumed)?)),
-        Images::Json => Box::new(ChangeDecoder::new(options, RawImages::new(options, keys, resumed)?)),
+        Images::Columns => Box::new(RowDecoder::new(options, Table::new(options, keys, resumed)?)),
+        Images::Json => Box::new(RowDecoder::new(options, RawImages::new(options, keys, resumed)?)),
     })
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use arrow_schema::{DataType, Field};
 
-use super::change::Items;
+use super::attribute::{Tag, duplicate};
 use super::column::BytesColumn;
-use super::json::{Cursor, Fallible, bad_record};
+use super::json::{Cursor, Fallible, Reason, Text, bad_record, within};
 use super::kind::json_field;
+use super::rows::{Items, missing_key};
 use super::{ColumnState, DecodeOptions, JsonFields, SchemaState};
 use crate::error::{Error, Result};
-use crate::page::KeyAttribute;
+use crate::page::{KeyAttribute, KeyKind};
 
 const NAMES: [&str; 3] = ["keys", "new_image", "old_image"];
 /// The word in a checkpoint's schema, so that the two layouts are not mistaken for one another.
@@ -21,7 +22,9 @@ const KIND: &str = "image";
 pub(super) struct RawImages {
     columns: [BytesColumn; 3],
     json: JsonFields,
-    keys: Vec<String>,
+    keys: Vec<KeyAttribute>,
+    /// Of the item at hand: from where to where each key's name and value stand.
+    found: Vec<Option<(usize, usize)>>,
 }
 
 impl RawImages {
@@ -43,11 +46,7 @@ impl RawImages {
                 "the checkpoint was written with images=\"columns\"; use that, or start with a new checkpoint",
             ));
         }
-        Ok(Self {
-            columns: Default::default(),
-            json: options.json,
-            keys: keys.iter().map(|key| key.name.clone()).collect(),
-        })
+        Ok(Self { columns: Default::default(), json: options.json, keys: keys.to_vec(), found: Vec::new() })
     }
 
     fn push(&mut self, column: usize, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
@@ -60,6 +59,51 @@ impl RawImages {
             out.extend_from_slice(cursor.since(start));
             Ok(())
         })
+    }
+}
+
+impl RawImages {
+    /// Passes an attribute of an item; notes where it stands if it is a key.
+    fn attribute(&mut self, start: usize, name: Text<'_>, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let mut scratch = Vec::new();
+        let plain = name.plain(&mut scratch).ok();
+        let Some(place) = self.keys.iter().position(|key| plain == Some(key.name.as_bytes())) else {
+            return cursor.skip_value();
+        };
+        let tag = cursor.check_attribute().map_err(|fault| within(*fault, name))?;
+        if tag != key_tag(self.keys[place].kind) {
+            let reason = "its value is not of the type that the key schema says".to_owned();
+            return Err(within(Reason::Record(reason), name));
+        }
+        match self.found[place].replace((start, cursor.at)) {
+            None => Ok(()),
+            Some(_) => duplicate(name),
+        }
+    }
+
+    /// The keys found in an item as an object of their own, hash key first.
+    fn push_found(&mut self, row: usize, cursor: &Cursor<'_>) -> Fallible<()> {
+        let Self { columns: [column, ..], keys, found, .. } = self;
+        column.push(row, |out| {
+            out.push(b'{');
+            for (place, (key, found)) in keys.iter().zip(found).enumerate() {
+                let Some((start, end)) = *found else { return missing_key(&key.name) };
+                if place > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(cursor.between(start, end));
+            }
+            out.push(b'}');
+            Ok(())
+        })
+    }
+}
+
+fn key_tag(kind: KeyKind) -> Tag {
+    match kind {
+        KeyKind::Text => Tag::Text,
+        KeyKind::Number => Tag::Number,
+        KeyKind::Binary => Tag::Binary,
     }
 }
 
@@ -79,6 +123,25 @@ impl Items for RawImages {
 
     fn old_image(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         self.push(2, row, cursor)
+    }
+
+    fn item(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let start = cursor.at;
+        self.found.clear();
+        self.found.resize(self.keys.len(), None);
+        let mut more = cursor.enter_object()?;
+        while more {
+            let name_at = cursor.at;
+            let name = cursor.name()?;
+            cursor.colon()?;
+            self.attribute(name_at, name, cursor)?;
+            more = cursor.more(b'}')?;
+        }
+        self.push_found(row, cursor)?;
+        self.columns[1].push(row, |out| {
+            out.extend_from_slice(cursor.since(start));
+            Ok(())
+        })
     }
 
     fn keys_from_image(&mut self, _: usize, _: &mut Cursor<'_>) -> Fallible<()> {
@@ -112,7 +175,7 @@ impl Items for RawImages {
     }
 
     fn key_names(&self) -> Vec<String> {
-        self.keys.clone()
+        self.keys.iter().map(|key| key.name.clone()).collect()
     }
 
     fn finish(&mut self, rows: usize, _: &[Arc<Field>]) -> Result<Vec<ArrayRef>> {

@@ -10,12 +10,12 @@ use arrow_schema::{DataType, Field, Fields};
 
 use self::grow::Growth;
 use super::attribute::duplicate;
-use super::change::Items;
 use super::column::{Fit, disagree};
 use super::image::Image;
 use super::json::{Cursor, Fallible, bad_record, within};
 use super::kind::json_field;
 use super::names::Trail;
+use super::rows::{Items, missing_key};
 use super::schema::{Schema, Slot};
 use super::{DecodeOptions, SchemaState};
 use crate::error::Result;
@@ -89,7 +89,13 @@ impl Table {
         })
     }
 
-    fn image(&mut self, which: Which, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+    /// Takes the attributes of the object at the cursor, with the keys or without.
+    fn image<const WITH_KEYS: bool>(
+        &mut self,
+        which: Which,
+        row: usize,
+        cursor: &mut Cursor<'_>,
+    ) -> Fallible<()> {
         self.images[which as usize].start();
         let mut more = cursor.enter_object()?;
         while more {
@@ -103,7 +109,7 @@ impl Table {
                 return duplicate(cursor.name_at(spot.name)?);
             }
             cursor.colon()?;
-            if let Err(fault) = self.take(spot, place, cursor) {
+            if let Err(fault) = self.take::<WITH_KEYS>(spot, place, cursor) {
                 return Err(within(*fault, cursor.name_at(spot.name)?));
             }
             more = cursor.more(b'}')?;
@@ -113,12 +119,15 @@ impl Table {
 
     /// Takes in the attribute value at the cursor.
     #[inline]
-    fn take(&mut self, spot: Spot, place: Option<usize>, cursor: &mut Cursor<'_>) -> Fallible<()> {
+    fn take<const WITH_KEYS: bool>(
+        &mut self,
+        spot: Spot,
+        place: Option<usize>,
+        cursor: &mut Cursor<'_>,
+    ) -> Fallible<()> {
         match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
-            // The keys of the row come from the record's own `Keys`.
-            Slot::Column(number) if number < self.schema.keys && spot.which == Which::New => {
-                cursor.pass_object()
-            }
+            // The keys of a change come from the record's own `Keys`.
+            Slot::Column(number) if !WITH_KEYS && number < self.schema.keys => cursor.pass_object(),
             Slot::Column(number) => self.place(spot, number, cursor),
             Slot::Open => self.infer(spot, place, cursor),
             Slot::Rest => self.rest(spot, cursor),
@@ -262,14 +271,18 @@ impl Items for Table {
     }
 
     fn new_image(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
-        self.image(Which::New, row, cursor)
+        self.image::<false>(Which::New, row, cursor)
+    }
+
+    fn item(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        self.image::<true>(Which::New, row, cursor)
     }
 
     fn old_image(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         if !self.options.old_image {
             return cursor.pass_object();
         }
-        self.image(Which::Old, row, cursor)?;
+        self.image::<true>(Which::Old, row, cursor)?;
         let valid = &mut self.images[Which::Old as usize].valid;
         valid.pad(row);
         valid.push_valid();
@@ -280,7 +293,7 @@ impl Items for Table {
         let keys = self.images[Which::New as usize].columns.iter().take(self.schema.keys);
         for (column, attribute) in keys.zip(&self.schema.columns) {
             if column.len() <= row {
-                return bad_record(format!("the key attribute {:?} is missing", attribute.name));
+                return missing_key(&attribute.name);
             }
         }
         self.images.iter_mut().try_for_each(Image::end_row)

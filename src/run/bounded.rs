@@ -9,7 +9,9 @@ const PASSED: Millis = 2000;
 
 impl Run {
     pub(super) fn end_when_passed(&mut self, now: Now) -> Result<()> {
-        if self.options.follow || self.stage != Stage::Running || !self.has_passed(now) {
+        let waits = self.options.follow || self.stage != Stage::Running || self.options.snapshot.scan_only;
+        let ready = self.snapshot.as_ref().is_none_or(Snapshot::is_ready);
+        if waits || !ready || !self.all_have_passed(self.opened_at, now) {
             return Ok(());
         }
         self.flush()?;
@@ -20,26 +22,26 @@ impl Run {
 
     /// A finished shard has passed when its children have, so only the unfinished ones and
     /// those whose children are still unknown are looked at.
-    fn has_passed(&self, now: Now) -> bool {
-        let unread = self.graph.unfinished().any(|id| !self.shard_has_passed(id, now));
+    pub(super) fn all_have_passed(&self, moment: Option<Millis>, now: Now) -> bool {
+        let unread = self.graph.unfinished().any(|id| !self.shard_has_passed(id, moment, now));
         let expecting =
             || self.readers.keys().any(|id| self.graph.is_finished(id) && self.discovery.is_expecting(id));
         !unread && !expecting() && !self.graph.unsettled()
     }
 
     /// The end of an open shard cannot be seen: a newer record, or silence for long enough.
-    fn shard_has_passed(&self, id: &ShardId, now: Now) -> bool {
+    fn shard_has_passed(&self, id: &ShardId, moment: Option<Millis>, now: Now) -> bool {
         let Some(reader) = self.readers.get(id) else { return false };
         if self.graph.is_closed(id) {
             return false;
         }
-        let newer = self.opened_at.is_some_and(|opened| reader.newest >= Some(opened + PASSED));
+        let newer = moment.is_some_and(|moment| reader.newest >= Some(moment + PASSED));
         newer || reader.is_quiet(self.options.settle, now)
     }
 
     /// A bounded run asks often enough to have its evidence when `settle` is over.
     pub(super) fn poll_interval(&self) -> Duration {
-        if self.options.follow {
+        if self.options.follow && self.snapshot.as_ref().is_none_or(Snapshot::is_ready) {
             return self.options.poll_interval;
         }
         self.options.poll_interval.min(self.options.settle / (QUIET_CALLS + 2)).max(Duration::from_millis(1))

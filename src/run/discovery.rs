@@ -100,7 +100,7 @@ impl Discovery {
 
 impl Run {
     pub(super) fn list_when_due(&mut self, now: Now) {
-        if self.discovery.asked.is_some() || self.discovery.describing {
+        if self.options.snapshot.scan_only || self.discovery.asked.is_some() || self.discovery.describing {
             return;
         }
         let Some(scope) = self.discovery.next(now) else { return };
@@ -186,8 +186,12 @@ impl Run {
 
     /// A stream that is being enabled may not list its shards yet.
     fn begin_when_known(&mut self, scope: &Scope, listing: &Listing, now: Now) -> Result<()> {
-        let enabling = listing.shards.is_empty() && listing.status == StreamStatus::Enabling;
-        if *scope != Scope::Full || !listing.complete || enabling {
+        // What is written while the stream is still being enabled may be in neither scan nor stream.
+        let enabling = listing.status == StreamStatus::Enabling
+            && (listing.shards.is_empty() || self.options.start == Start::Snapshot);
+        // Late answers to what was asked before a new epoch or stream would be taken for new ones.
+        let expecting = self.shards_asked + self.segments_asked > 0;
+        if expecting || *scope != Scope::Full || !listing.complete || enabling {
             self.discovery.full_due = now + UNSETTLED;
             return Ok(());
         }
@@ -391,15 +395,9 @@ impl Run {
         self.flush()?;
         self.stream_arn.clone_from(&description.stream_arn);
         self.description = description;
-        self.graph = ShardGraph::default();
-        self.starts.clear();
-        self.readers.clear();
-        self.agenda.clear();
-        self.discovery.restart(now);
+        self.forget_shards(now);
         // The new stream is read from its beginning, like a first start.
         self.options.start = Start::Earliest;
-        self.resumed = false;
-        self.stage = Stage::Listing;
         Ok(())
     }
 }

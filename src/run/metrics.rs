@@ -22,6 +22,25 @@ pub struct Metrics {
     pub memory: usize,
     pub memory_peak: usize,
     pub shards: BTreeMap<String, ShardMetrics>,
+    /// How far the scan of the table is; none when the stream did not start with one.
+    pub snapshot: Option<SnapshotMetrics>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SnapshotMetrics {
+    /// Items looked at, of about so many by the table's own count.
+    pub scanned: u64,
+    pub items: Option<u64>,
+    pub segments: usize,
+    pub segments_done: usize,
+    /// `scanning`, `draining` or `done`.
+    pub slice: &'static str,
+    pub ready: bool,
+    pub retries: u64,
+    /// Until the scan is over, at the pace so far.
+    pub seconds_left: Option<f64>,
+    /// Until the stream trims changes that have not been read.
+    pub hours_to_loss: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -55,6 +74,7 @@ impl Run {
             memory: self.memory.used(),
             memory_peak: self.memory.peak(),
             shards,
+            snapshot: self.snapshot.as_ref().map(|snapshot| self.snapshot_metrics(snapshot, now)),
         }
     }
 
@@ -75,6 +95,23 @@ impl Run {
             retries: reader.counts.retries,
             lag_seconds: self.lag(reader, now),
             last_error: reader.last_failure().map(ToString::to_string),
+        }
+    }
+
+    fn snapshot_metrics(&self, snapshot: &Snapshot, now: Now) -> SnapshotMetrics {
+        let progress = snapshot.progress(now);
+        let oldest = self.graph.unfinished().filter_map(|id| self.verified(id)).min();
+        let left = oldest.zip(self.server_now(now)).map(|(oldest, time)| (oldest + RETENTION - time) as f64);
+        SnapshotMetrics {
+            scanned: progress.scanned,
+            items: progress.items,
+            segments: progress.segments,
+            segments_done: progress.segments_done,
+            slice: snapshot.slice().name(),
+            ready: snapshot.is_ready(),
+            retries: self.scan_retries,
+            seconds_left: progress.seconds_left,
+            hours_to_loss: left.map(|left| left / 3_600_000.0),
         }
     }
 

@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::{Batch, Batcher, Due};
@@ -18,9 +19,10 @@ use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frontier::Frontier;
 use crate::lineage::ShardGraph;
-use crate::page::{Cursor, Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
+use crate::page::{ItemsPage, ScanRequest, Segment, Cursor, Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
 use crate::position::{Position, ShardId};
 pub use crate::reader::Now;
+use crate::snapshot::Snapshot;
 use crate::reader::{Limits, Phase, RETENTION, Reader};
 
 mod bounded;
@@ -29,15 +31,19 @@ mod doubt;
 mod metrics;
 mod reading;
 mod saving;
+mod scanning;
 mod start;
 
 use discovery::Discovery;
-pub use metrics::{Metrics, ShardMetrics};
+pub use metrics::{Metrics, ShardMetrics, SnapshotMetrics};
 use saving::Saving;
+pub use scanning::SnapshotOptions;
 
 /// When this stream begins, where the checkpoint knows nothing yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
+    /// A scan of the table, then its changes.
+    Snapshot,
     Earliest,
     Latest,
     /// `(None, position)` is allowed once: the one listed shard that can hold it.
@@ -58,6 +64,8 @@ pub enum Others {
 pub enum OnGap {
     Fail,
     Continue,
+    /// Scan the table again, under a new epoch.
+    Resnapshot,
 }
 
 /// Who keeps the checkpoint.
@@ -82,6 +90,9 @@ pub struct Options {
     pub memory_limit: usize,
     /// The largest page the source may give; set aside before each request.
     pub page_bytes: usize,
+    /// The same for a page of the table's scan.
+    pub scan_page_bytes: usize,
+    pub snapshot: SnapshotOptions,
     pub on_gap: OnGap,
     pub poll_interval: Duration,
     pub discovery_interval: Duration,
@@ -103,6 +114,10 @@ pub enum Event {
     Fetched {
         shard: ShardId,
         result: Result<Page>,
+    },
+    Scanned {
+        segment: Segment,
+        result: Result<ItemsPage>,
     },
     Described(Result<Description>),
     /// The consumer took this batch.
@@ -140,6 +155,7 @@ pub enum Action {
         shard: ShardId,
         cursor: Cursor,
     },
+    Scan(ScanRequest),
     Describe,
     /// Put this batch behind those the consumer may take.
     Emit(Batch),
@@ -190,6 +206,20 @@ pub struct Run {
     jitter: Jitter,
     /// The service's time, and when it was read.
     server: Option<(Millis, Now)>,
+    epoch: u64,
+    snapshot: Option<Snapshot>,
+    /// Requests for cursors and pages of shards, and of segments, that have not been answered.
+    shards_asked: usize,
+    segments_asked: usize,
+    scan_retries: u64,
+    /// Rows of a page are in the batch whose rest is not: they must not leave.
+    half_a_page: bool,
+    /// Items a limited scan may still give.
+    items_left: Option<u64>,
+    /// The entry with which the snapshot is ready.
+    ready_from: u64,
+    /// Records are lost and the table is to be scanned again.
+    wants_epoch: bool,
     /// The service's time when the shards were first listed.
     opened_at: Option<Millis>,
     actions: Vec<Action>,
@@ -213,6 +243,15 @@ impl Run {
             stream_arn: checkpoint.stream_arn.clone(),
             stage: Stage::Listing,
             resumed: !checkpoint.shards.is_empty(),
+            epoch: checkpoint.epoch,
+            snapshot: Self::resumed_snapshot(&options, &checkpoint),
+            shards_asked: 0,
+            segments_asked: 0,
+            scan_retries: 0,
+            half_a_page: false,
+            items_left: options.snapshot.limit,
+            ready_from: 0,
+            wants_epoch: false,
             graph: start::remembered(&checkpoint),
             starts: checkpoint.shards.clone(),
             readers: BTreeMap::new(),
@@ -235,6 +274,10 @@ impl Run {
 
     /// The first actions.
     pub fn start(&mut self, now: Now) -> Vec<Action> {
+        if self.options.snapshot.scan_only {
+            self.prepare_scan();
+            self.stage = Stage::Running;
+        }
         self.step(Event::Tick, now)
     }
 
@@ -249,6 +292,9 @@ impl Run {
     }
 
     fn hear(&mut self, event: Event, now: Now) -> Result<()> {
+        if matches!(event, Event::Opened { .. } | Event::Fetched { .. }) {
+            self.shards_asked = self.shards_asked.saturating_sub(1);
+        }
         match event {
             Event::Taken { batch } => self.taken(batch),
             Event::Done { batch, alone } => self.done(batch, alone),
@@ -258,6 +304,7 @@ impl Run {
             Event::Listed { scope, result } => self.listed(scope, result, now)?,
             Event::Opened { shard, result } => self.opened(&shard, result, now)?,
             Event::Fetched { shard, result } => self.fetched(&shard, result, now)?,
+            Event::Scanned { segment, result } => self.scanned(segment, result, now)?,
             Event::Described(result) => self.described(result, now)?,
             Event::Tick => {}
         }
@@ -268,21 +315,31 @@ impl Run {
         if self.stage == Stage::Over {
             return Ok(());
         }
+        if self.wants_epoch {
+            self.begin_epoch(now)?;
+        }
         self.list_when_due(now);
+        self.take_turns(now);
         self.ask_readers(now)?;
+        self.ask_segments(now);
         self.flush_when_due(now)?;
+        self.become_ready(now)?;
+        self.end_scan_only()?;
         self.end_when_passed(now)
     }
 
     /// When `Event::Tick` is wanted at the latest.
-    pub fn deadline(&self) -> Option<Now> {
+    pub fn deadline(&self, now: Now) -> Option<Now> {
         let saving = self.save_due();
         if self.stage == Stage::Over {
             return saving;
         }
-        let reading = self.stage == Stage::Running && !self.saving.starved;
+        let reading = self.may_read_shards() && !self.saving.starved;
         let agenda = self.agenda.first().map(|(due, _)| *due).filter(|_| reading);
-        [agenda, self.discovery.due(), self.batcher.due_at(), saving].into_iter().flatten().min()
+        let listing = self.discovery.due().filter(|_| !self.options.snapshot.scan_only);
+        let scanning = self.snapshot.as_ref().filter(|_| self.stage == Stage::Running && !self.saving.starved);
+        let scanning = scanning.and_then(|snapshot| snapshot.due(now));
+        [agenda, listing, self.batcher.due_at(), saving, scanning].into_iter().flatten().min()
     }
 
     /// Whether the shards are known and reading may begin.
@@ -310,7 +367,9 @@ impl Run {
         if self.stage == Stage::Over {
             return;
         }
-        if let Err(worse) = self.flush() {
+        if self.half_a_page {
+            // The rows of a page that is not whole would come again when the segment goes on.
+        } else if let Err(worse) = self.flush() {
             self.warn(worse.to_string());
         }
         self.stage = Stage::Over;
@@ -323,8 +382,7 @@ impl Run {
 
     /// Hands on the rows gathered, and gives the facts that came with them their place in the order.
     fn flush(&mut self) -> Result<()> {
-        let epoch = self.frontier.state().checkpoint.epoch;
-        let batch = self.batcher.flush(epoch)?;
+        let batch = self.batcher.flush(self.epoch)?;
         let schema = self.batcher.decoder().schema_state();
         if self.saving.schema.as_ref() != Some(&schema) {
             self.saving.schema = Some(schema.clone());
@@ -378,13 +436,14 @@ impl Run {
         if self.options.on_gap == OnGap::Fail {
             let error = Error::new(
                 ErrorKind::Gap,
-                format!("{line}; with on_gap=\"continue\" this is recorded and reading goes on"),
+                format!("{line}; with on_gap=\"continue\" this is recorded and reading goes on, with \"resnapshot\" the table is scanned again"),
             );
             let error = gap.shard.iter().fold(error, |error, shard| error.with_shard(shard));
             return Err(gap.from.into_iter().fold(error, Error::with_position));
         }
         self.warn(line);
         self.deltas.push(Delta::Gap(gap));
+        self.wants_epoch |= self.options.on_gap == OnGap::Resnapshot;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::checkpoint::QuarantinedRecord;
-use crate::decode::Skip;
+use crate::decode::{Pushed, Quarantined, Skip};
 use crate::reader::{Idle, Reaction, Want};
 
 impl Run {
@@ -36,7 +36,7 @@ impl Run {
     /// Asks for the readers whose moment has come, as far as memory goes.
     pub(super) fn ask_readers(&mut self, now: Now) -> Result<()> {
         self.saving.starved = false;
-        if self.stage != Stage::Running {
+        if !self.may_read_shards() {
             return Ok(());
         }
         while let Some((due, id)) = self.agenda.first().cloned() {
@@ -65,6 +65,7 @@ impl Run {
                     return Ok(false);
                 }
                 reader.phase = Phase::Fetching(cursor.clone());
+                self.shards_asked += 1;
                 self.actions.push(Action::Fetch { shard: id.clone(), cursor });
             }
         }
@@ -83,6 +84,7 @@ impl Run {
         if let Some(reader) = self.readers.get_mut(id) {
             reader.phase = Phase::Opening;
         }
+        self.shards_asked += 1;
         self.actions.push(Action::Open { stream: self.stream_arn.clone(), shard: id.clone(), at });
         Ok(())
     }
@@ -153,11 +155,8 @@ impl Run {
     }
 
     /// Gives what a push took from a page its place in the order.
-    fn place(&mut self, id: &ShardId, pushed: crate::decode::Pushed) {
-        for record in pushed.quarantined {
-            self.warn(format!("quarantined a record of shard {id}: {}", record.reason));
-            self.deltas.push(Delta::Quarantine(QuarantinedRecord { shard: id.clone(), record }));
-        }
+    fn place(&mut self, id: &ShardId, pushed: Pushed) {
+        self.quarantine(id, pushed.quarantined);
         let (Some(reader), Some(last)) = (self.readers.get_mut(id), pushed.last) else { return };
         let to = Position::After(last);
         reader.counts.records += pushed.rows as u64;
@@ -173,6 +172,13 @@ impl Run {
             reader.position = to.clone();
         }
         self.deltas.push(Delta::Advance { shard: id.clone(), to, newest: pushed.newest });
+    }
+
+    pub(super) fn quarantine(&mut self, id: &ShardId, records: Vec<Quarantined>) {
+        for record in records {
+            self.warn(format!("quarantined a record of {id}: {}", record.reason));
+            self.deltas.push(Delta::Quarantine(QuarantinedRecord { shard: id.clone(), record }));
+        }
     }
 
     /// A record that cannot be decoded stops the stream right before it: the rows gathered from

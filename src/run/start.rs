@@ -10,6 +10,10 @@ const EARLIEST_SLACK: Millis = 15 * 60 * 1000;
 /// rounds creation times down to the second, and its clocks differ a little.
 const LATEST_SLACK: Millis = 2000;
 
+/// A snapshot also reads shards that closed this long before it began: it costs little and removes
+/// any doubt about when a change becomes visible in the stream.
+const CAPTURE_MARGIN: Millis = 15 * 60 * 1000;
+
 pub(super) fn fresh(description: &Description, start: &Start) -> Checkpoint {
     Checkpoint {
         format: FORMAT,
@@ -18,6 +22,7 @@ pub(super) fn fresh(description: &Description, start: &Start) -> Checkpoint {
         stream_arn: description.stream_arn.clone(),
         epoch: 1,
         start: match start {
+            Start::Snapshot => "snapshot",
             Start::Earliest => "earliest",
             Start::Latest => "latest",
             Start::Positions { .. } => "positions",
@@ -25,6 +30,7 @@ pub(super) fn fresh(description: &Description, start: &Start) -> Checkpoint {
         .into(),
         shards: BTreeMap::new(),
         schema: Default::default(),
+        snapshot: None,
     }
 }
 
@@ -70,6 +76,10 @@ impl Run {
         }
         self.accept_history();
         match self.options.start.clone() {
+            Start::Snapshot => {
+                self.start_at_capture(listing);
+                self.prepare_scan();
+            }
             Start::Earliest => self.start_all_at_beginning(listing),
             Start::Latest => {
                 let all = listing.shards.iter().map(|shard| shard.id.clone()).collect();
@@ -96,6 +106,28 @@ impl Run {
             self.warn(format!("shard {id} is not known to the checkpoint; it is read from its beginning"));
             self.remember(&id, at_beginning(&[], oldest));
         }
+    }
+
+    /// Before the scan: every shard that is open, or was open a while ago, from its beginning.
+    /// What was made before is in the scan, so nothing older than this moment can be missing.
+    fn start_at_capture(&mut self, listing: &Listing) {
+        let time = listing.server_time;
+        for shard in &listing.shards {
+            let mut state = at_beginning(&shard.parents, time);
+            if self.closed_long_ago(&shard.id, time) {
+                state.finished = time.or(Some(0));
+                self.graph.finish(&shard.id);
+            }
+            self.remember(&shard.id, state);
+        }
+    }
+
+    /// A shard closes when its children are born, and their names tell when. A name that does not
+    /// tell counts as young.
+    fn closed_long_ago(&self, id: &ShardId, time: Option<Millis>) -> bool {
+        let old = |child: &ShardId| born(child).zip(time).is_some_and(|(born, time)| time - born > CAPTURE_MARGIN);
+        let mut children = self.graph.children(id).peekable();
+        self.graph.is_closed(id) && children.peek().is_some() && children.all(old)
     }
 
     fn start_all_at_beginning(&mut self, listing: &Listing) {
@@ -195,9 +227,8 @@ impl Run {
     /// still speaks of the stream before this one.
     pub(super) fn remember(&mut self, id: &ShardId, state: ShardState) {
         self.starts.insert(id.clone(), state.clone());
-        let ledger = self.frontier.state_mut();
-        if ledger.checkpoint.stream_arn == self.stream_arn {
-            ledger.discover(id, state);
+        if self.is_current() {
+            self.frontier.state_mut().discover(id, state);
             self.saving.changed = true;
         } else {
             self.deltas.push(Delta::Discover { shard: id.clone(), state });
@@ -221,6 +252,7 @@ impl Run {
     fn ask_for_latest(&mut self, id: &ShardId) {
         if let Some(reader) = self.readers.get_mut(id) {
             reader.phase = Phase::Opening;
+            self.shards_asked += 1;
             self.actions.push(Action::Open {
                 stream: self.stream_arn.clone(),
                 shard: id.clone(),
@@ -284,6 +316,12 @@ impl Run {
         self.pursue_recent_ends(now);
         self.activate_ready(now);
     }
+}
+
+/// When a shard was born, by its name: `shardId-<20 digits of milliseconds since 1970>-…`.
+fn born(id: &ShardId) -> Option<Millis> {
+    let digits = id.as_str().strip_prefix("shardId-")?.get(..20)?;
+    digits.parse().ok().filter(|born| *born > 0)
 }
 
 /// A list that stays readable: the first few names and how many more there are.

@@ -12,9 +12,12 @@ use bytes::Bytes;
 use super::*;
 use crate::checkpoint::memory::MemoryStore;
 use crate::decode::{Pushed, Room, Skip};
-use crate::page::{Cursor, Listing, OpenAt, Opened, Page, Scope, Shard, StreamStatus, ViewType};
+use crate::page::{
+    Cursor, ItemsPage, Listing, OpenAt, Opened, Page, ScanKey, ScanRequest, Scope, Segment, Shard, StreamStatus,
+    TableDescription, ViewType,
+};
 use crate::position::{Position, SequenceNumber, ShardId};
-use crate::run::{Keeper, OnGap, Start};
+use crate::run::{Keeper, OnGap, SnapshotOptions, Start};
 use crate::source;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,12 +40,33 @@ impl Drop for Dropped {
 }
 
 /// One open shard. Behind the script it gives empty pages.
-#[derive(Default)]
 struct Script {
     steps: Mutex<VecDeque<Step>>,
     describe: Mutex<VecDeque<Error>>,
     describes: AtomicUsize,
+    enables: AtomicUsize,
     silent: bool,
+    table: TableDescription,
+    view: Option<ViewType>,
+    status: Option<StreamStatus>,
+    /// The numbers of each page of the one segment, and whether it is the last.
+    items: Mutex<VecDeque<(Vec<i64>, bool)>>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            steps: Mutex::default(),
+            describe: Mutex::default(),
+            describes: AtomicUsize::default(),
+            enables: AtomicUsize::default(),
+            silent: false,
+            table: table(),
+            view: None,
+            status: None,
+            items: Mutex::default(),
+        }
+    }
 }
 
 impl Script {
@@ -58,7 +82,10 @@ impl Source for Script {
             if self.silent {
                 std::future::pending::<()>().await;
             }
-            self.describe.lock().unwrap().pop_front().map_or_else(|| Ok(description()), Err)
+            let failure = self.describe.lock().unwrap().pop_front();
+            let (view, status) = (self.view.unwrap_or(ViewType::NewImage), self.status);
+            let status = status.unwrap_or(StreamStatus::Enabled);
+            failure.map_or_else(|| Ok(Description { view, status, ..description() }), Err)
         })
     }
 
@@ -87,7 +114,32 @@ impl Source for Script {
         })
     }
 
+    fn describe_table(&self) -> source::Answer<'_, TableDescription> {
+        Box::pin(async { Ok(self.table.clone()) })
+    }
+
+    fn enable_stream(&self) -> source::Answer<'_, Description> {
+        Box::pin(async {
+            self.enables.fetch_add(1, Ordering::SeqCst);
+            Ok(description())
+        })
+    }
+
+    fn scan<'a>(&'a self, request: &'a ScanRequest) -> source::Answer<'a, ItemsPage> {
+        let numbers = self.items.lock().unwrap().pop_front();
+        Box::pin(async move {
+            match numbers {
+                None => std::future::pending().await,
+                Some((numbers, is_last)) => Ok(items_page(request.segment, &numbers, is_last)),
+            }
+        })
+    }
+
     fn page_bytes(&self) -> usize {
+        1 << 20
+    }
+
+    fn scan_page_bytes(&self) -> usize {
         1 << 20
     }
 }
@@ -111,7 +163,21 @@ fn description() -> Description {
         keys: vec![],
         view: ViewType::NewImage,
         status: StreamStatus::Enabled,
+        items: Some(3),
+        bytes: Some(300),
     }
+}
+
+fn table() -> TableDescription {
+    let Description { table, table_arn, stream_arn, keys, items, bytes, .. } = description();
+    TableDescription { table, table_arn, keys, items, bytes, stream_arn: Some(stream_arn) }
+}
+
+fn items_page(segment: Segment, numbers: &[i64], is_last: bool) -> ItemsPage {
+    let Page { body, records, server_time, .. } = page(numbers);
+    let next = (!is_last).then(|| ScanKey("next".into()));
+    let scanned = numbers.len() as u64;
+    ItemsPage { segment, body, items: records, next, scanned, units: None, server_time }
 }
 
 /// A row for each number of a page.
@@ -130,6 +196,14 @@ impl Decoder for Numbers {
         let rows = self.rows.len() - before;
         let last = self.rows.last().filter(|_| rows > 0).map(|number| sequence(*number));
         Ok(Pushed { rows, last, ..Pushed::default() })
+    }
+
+    fn push_items(&mut self, page: &ItemsPage, from: usize, _: Room) -> Result<Pushed> {
+        let numbers =
+            page.body[from..].chunks_exact(8).map(|raw| i64::from_le_bytes(raw.try_into().unwrap()));
+        let before = self.rows.len();
+        self.rows.extend(numbers);
+        Ok(Pushed { rows: self.rows.len() - before, ..Pushed::default() })
     }
 
     fn rows(&self) -> usize {
@@ -227,12 +301,17 @@ struct Consumer {
 
 impl Consumer {
     fn new(source: impl Source, keep: Keep, follow: bool) -> Self {
+        Self::with(source, keep, options(follow), false)
+    }
+
+    fn with(source: impl Source, keep: Keep, options: Options, enable_stream: bool) -> Self {
         let source: Arc<dyn Source> = Arc::new(source);
         let plan = Plan {
             source,
             decoder: Box::new(|_, _| Ok(Box::new(Numbers::default()))),
             keep,
-            options: options(follow),
+            options,
+            enable_stream,
         };
         let changed = Arc::new((Mutex::new(0), Condvar::new()));
         let bell = changed.clone();
@@ -304,6 +383,8 @@ fn options(follow: bool) -> Options {
         batch_wait: Duration::ZERO,
         memory_limit: 64 << 20,
         page_bytes: 0,
+        scan_page_bytes: 0,
+        snapshot: SnapshotOptions::default(),
         on_gap: OnGap::Fail,
         poll_interval: Duration::from_millis(5),
         discovery_interval: Duration::from_secs(60),
@@ -369,6 +450,7 @@ fn a_decoder_that_panics_is_an_internal_error_and_lets_the_store_go() {
         decoder: Box::new(|_, _| panic!("the test asked for it")),
         keep: shown.keep(),
         options: options(true),
+        enable_stream: false,
     };
     let stream = Stream::open(plan, Arc::new(|| {})).unwrap();
     let until = Instant::now() + PATIENCE;
@@ -451,6 +533,7 @@ fn a_store_that_cannot_be_opened_fails_before_anything_is_contacted() {
         decoder: Box::new(|_, _| Ok(Box::new(Numbers::default()))),
         keep: Keep::Store(Box::new(|| Err(Error::new(ErrorKind::CheckpointBusy, "held")))),
         options: options(true),
+        enable_stream: false,
     };
     let stream = Stream::open(plan, Arc::new(|| {})).unwrap();
     let until = Instant::now() + PATIENCE;
@@ -522,10 +605,10 @@ fn a_loader_is_told_the_state_through_what_it_took() {
 #[test]
 fn the_log_is_bounded_and_says_what_it_dropped() {
     let mut log = Log::default();
-    (0..Log::LIMIT + 3).for_each(|line| log.push(line.to_string()));
+    (0..Log::LIMIT + 3).for_each(|line| log.warn(line.to_string()));
     let lines = log.drain();
     assert_eq!(lines.len(), Log::LIMIT + 1);
-    assert!(lines[Log::LIMIT].starts_with("3 "), "{}", lines[Log::LIMIT]);
+    assert!(lines[Log::LIMIT].text.starts_with("3 "), "{}", lines[Log::LIMIT].text);
     assert!(log.drain().is_empty());
 }
 

@@ -6,7 +6,7 @@ use shardarrow::page::{
     ViewType,
 };
 use shardarrow::position::{SequenceNumber, ShardId};
-use shardarrow::source::envelope::Envelope;
+use shardarrow::source::envelope::{Envelope, OfRecords};
 use twin::{Aws, AwsError, DescribeStream, IteratorType};
 
 pub fn describe(aws: &mut Aws, table: &str) -> Result<Description> {
@@ -74,9 +74,9 @@ pub fn open(aws: &mut Aws, stream: &str, shard: &ShardId, at: &OpenAt) -> Result
 
 pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
     let body = aws.get_records_body(&cursor.0, Some(1000)).map_err(failure)?;
-    let envelope = Envelope::read(&body)?;
-    let next = envelope.next.map(|next| Cursor(next.into()));
-    Ok(Page { shard: shard.clone(), records: envelope.records, next, server_time: Some(aws.now_ms()), body })
+    let envelope = Envelope::<OfRecords>::read(&body)?;
+    let next = envelope.about.next.map(|next| Cursor(next.into()));
+    Ok(Page { shard: shard.clone(), records: envelope.elements, next, server_time: Some(aws.now_ms()), body })
 }
 
 fn parse_status(status: &str) -> StreamStatus {

@@ -3,6 +3,7 @@
 
 mod columns;
 mod growth;
+mod items;
 mod pages;
 mod properties;
 mod resumed;

@@ -25,9 +25,9 @@ pub struct Aws {
     pub(crate) history: Vec<Arc<Record>>,
     faults: Faults,
     calls: Calls,
-    buckets: Buckets,
+    pub(crate) buckets: Buckets,
     /// Apart from the counter's, so that asking does not change what is written.
-    requests: Random,
+    pub(crate) requests: Random,
     /// What happens to the bytes of the call that just succeeded.
     damage: Option<Fault>,
 }

@@ -42,7 +42,7 @@ pub struct Call {
 pub struct Count {
     pub calls: u64,
     pub errors: u64,
-    /// Calls by shard, for calls that name one.
+    /// Calls by shard, or by a scan's segment (`0/4`), for calls that name one.
     pub shards: BTreeMap<String, u64>,
 }
 
@@ -101,4 +101,30 @@ impl Buckets {
         *level -= 1.0;
         Ok(())
     }
+
+    /// Whether a table has read capacity left. A page's price is known only when it is read, so
+    /// the last one may overdraw (assumed).
+    ///
+    /// # Errors
+    /// `ProvisionedThroughputExceededException` (documented).
+    pub(crate) fn may_read(&mut self, table: &str, now: Millis, rate: Option<f64>) -> Result<(), AwsError> {
+        let Some(rate) = rate.filter(|rate| *rate > 0.0) else {
+            self.levels.remove(&reads(table));
+            return Ok(());
+        };
+        let (level, since) = self.levels.entry(reads(table)).or_insert((rate, now));
+        *level = (*level + (now - *since) as f64 / 1000.0 * rate).min(rate);
+        *since = now;
+        if *level > 0.0 { Ok(()) } else { Err(AwsError::over_capacity()) }
+    }
+
+    pub(crate) fn spend(&mut self, table: &str, units: f64) {
+        if let Some((level, _)) = self.levels.get_mut(&reads(table)) {
+            *level -= units;
+        }
+    }
+}
+
+fn reads(table: &str) -> (Op, Option<String>) {
+    (Op::Scan, Some(table.to_owned()))
 }

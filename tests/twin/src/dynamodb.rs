@@ -9,7 +9,7 @@ use crate::error::{AwsError, Result};
 use crate::item::{self, Attributes, Item, Key};
 use crate::record::{Change, Place, Record, ViewType};
 use crate::stream::Stream;
-use crate::table::{CreateTable, StreamSpecification, Table, TableDescription};
+use crate::table::{CreateTable, StreamSpecification, Table, TableDescription, name_of};
 
 /// One request of a BatchWriteItem.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,7 +90,10 @@ impl Aws {
     }
 
     pub(crate) fn do_describe_table(&self, table: &str, status: &'static str) -> Result<TableDescription> {
-        Ok(self.table(table)?.describe(status, &self.streams))
+        let table = self.table(table)?;
+        let status =
+            if status == "ACTIVE" { table.status(self.now_ms(), &self.streams, &self.knobs) } else { status };
+        Ok(table.describe(status, self.now_ms(), &self.knobs, &self.streams))
     }
 
     pub(crate) fn do_update_table(
@@ -98,7 +101,14 @@ impl Aws {
         table: &str,
         stream: Option<&StreamSpecification>,
     ) -> Result<TableDescription> {
-        let enabled = self.table(table)?.stream.is_some();
+        let at = self.table(table)?;
+        let enabled = at.stream.is_some();
+        // Documented: one change at a time.
+        if at.status(self.now_ms(), &self.streams, &self.knobs) != "ACTIVE" {
+            return Err(AwsError::in_use(format!(
+                "Attempt to change a resource which is still in use: {table}"
+            )));
+        }
         match stream {
             None => {}
             Some(StreamSpecification { stream_enabled: true, .. }) if enabled => {
@@ -176,18 +186,14 @@ impl Aws {
     }
 
     pub(crate) fn table(&self, table: &str) -> Result<&Table> {
-        // Documented: a table may be named by its ARN.
-        let name = table
-            .strip_prefix("arn:")
-            .and_then(|arn| arn.split_once(":table/"))
-            .map_or(table, |(_, name)| name);
+        let name = name_of(table);
         self.tables.get(name).ok_or_else(|| {
             AwsError::not_found(format!("Requested resource not found: Table: {name} not found"))
         })
     }
 
     /// A request's `Key`: the key attributes and nothing else.
-    fn key(&self, table: &str, attributes: &Attributes) -> Result<Key> {
+    pub(crate) fn key(&self, table: &str, attributes: &Attributes) -> Result<Key> {
         let table = self.table(table)?;
         if attributes.len() != table.keys.len() {
             return Err(AwsError::validation("The provided key element does not match the schema"));
@@ -200,10 +206,7 @@ impl Aws {
         let name = self.table(table)?.name.clone();
         let Some(at) = self.tables.get_mut(&name) else { return Err(AwsError::not_found(name)) };
         let new = new.map(Arc::new);
-        let old = match &new {
-            Some(new) => at.items.insert(key.slot.clone(), new.clone()),
-            None => at.items.remove(&key.slot),
-        };
+        let old = at.replace(&key.slot, new.clone(), self.clock.now(), &self.knobs);
         if old.as_ref().map(|old| &old.json) != new.as_ref().map(|new| &new.json) {
             self.append(&name, Change { key, old: old.as_deref(), new: new.as_deref(), ttl });
         }
@@ -214,6 +217,9 @@ impl Aws {
         let now = self.clock.now();
         let Some(table) = self.tables.get_mut(table) else { return };
         let Some(stream) = table.stream.as_ref().and_then(|arn| self.streams.get_mut(arn)) else { return };
+        if self.knobs.enabling_drops && stream.status(now, &self.knobs) == "ENABLING" {
+            return;
+        }
         let Some(partition) = table.partition_of(change.key.slot.0) else { return };
         let Some(shard) = partition.open.as_ref().and_then(|id| stream.shards.get_mut(id)) else { return };
         let place = Place {

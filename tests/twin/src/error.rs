@@ -69,6 +69,14 @@ impl AwsError {
         Self::new("ThrottlingException", 400, "Rate exceeded")
     }
 
+    pub(crate) fn over_capacity() -> Self {
+        Self::new(
+            "ProvisionedThroughputExceededException",
+            400,
+            "The level of configured provisioned throughput for the table was exceeded",
+        )
+    }
+
     pub(crate) fn limit_exceeded(message: impl Into<String>) -> Self {
         Self::new("LimitExceededException", 400, message)
     }

@@ -42,7 +42,7 @@ fn bad_request() -> u16 {
 #[serde(deny_unknown_fields)]
 pub struct Injection {
     pub op: Op,
-    /// Only calls about this shard; absent: all.
+    /// Only calls about this shard, or this segment of a Scan (`0/4`); absent: all.
     #[serde(default)]
     pub shard: Option<String>,
     pub fault: Fault,

@@ -84,7 +84,7 @@ fn mismatch(name: &str) -> AwsError {
     AwsError::validation(format!("The provided key element does not match the schema: {name}"))
 }
 
-fn text(attributes: &Attributes) -> Result<String> {
+pub(crate) fn text(attributes: &Attributes) -> Result<String> {
     serde_json::to_string(attributes).map_err(|error| AwsError::serialization(error.to_string()))
 }
 

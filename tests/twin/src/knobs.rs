@@ -34,6 +34,18 @@ pub enum Vanished {
     Trimmed,
 }
 
+/// In which order the members of a Scan's answer come. JSON allows any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScanMembers {
+    /// By name: `Count`, `Items`, `LastEvaluatedKey`, `ScannedCount` (recorded).
+    Sorted,
+    ItemsFirst,
+    ItemsLast,
+    /// Another order for each answer, drawn (assumed).
+    Mixed,
+}
+
 /// Every setting with its provenance; the defaults are the plain documented service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -79,8 +91,32 @@ pub struct Knobs {
     pub hide_child_ms: Millis,
     /// A closed shard still looks open for so long. Recorded: "parent open, child open".
     pub ending_late_ms: Millis,
+    /// Items per Scan page at most, as if the next one did not fit; none by default. Assumed.
+    pub scan_page_items: Option<usize>,
+    /// Sum of the items' sizes per Scan page. Documented: 1 MB; one item always fits (assumed).
+    pub scan_page_bytes: usize,
+    /// Empty pages that go on, before each Scan page with items and before a segment's end.
+    /// Documented that a key does not mean that there is more; their number is assumed, and
+    /// that their keys are no item's.
+    pub scan_empty_pages: u32,
+    /// A Scan without ConsistentRead sees the table as it was so long ago, as far as the knob
+    /// was set when it changed. Documented that it may lag; the length is assumed.
+    pub scan_stale_ms: Millis,
+    /// A key that a Scan gave out is refused for any other segment or total (documented that it
+    /// is good for no other). False refuses it only where its place is outside the segment
+    /// (recorded), and then a wrong total skips items in silence.
+    pub scan_strict_keys: bool,
+    pub scan_members: ScanMembers,
+    /// Read capacity units of a table's Scans per second, a bucket of as many. The error is
+    /// documented, the bucket assumed; off by default.
+    pub scan_units_per_second: Option<f64>,
+    /// DescribeTable counts items and bytes this often, first so long after the creation, and 0
+    /// counts at each call. Documented: approximately every 6 hours.
+    pub count_every_ms: Millis,
     /// A new stream is ENABLING for so long and lists no shards meanwhile. Documented.
     pub enabling_ms: Millis,
+    /// Writes while the stream is ENABLING leave no record. Assumed: nothing promises them.
+    pub enabling_drops: bool,
     /// A stream that was disabled is DISABLING for so long. Documented, length assumed.
     pub disabling_ms: Millis,
     /// Every open shard of this age rolls over by itself. Recorded: about every 4 hours.
@@ -118,7 +154,16 @@ impl Default for Knobs {
             hide_parent_ms: 0,
             hide_child_ms: 0,
             ending_late_ms: 0,
+            scan_page_items: None,
+            scan_page_bytes: 1_048_576,
+            scan_empty_pages: 0,
+            scan_stale_ms: 0,
+            scan_strict_keys: true,
+            scan_members: ScanMembers::Sorted,
+            scan_units_per_second: None,
+            count_every_ms: 6 * 3_600_000,
             enabling_ms: 0,
+            enabling_drops: false,
             disabling_ms: 0,
             roll_every_ms: None,
             describe_stream_per_second: None,

@@ -7,6 +7,7 @@
 //! on the service by somebody who wrote it down), or *assumed*.
 
 mod aws;
+mod between;
 mod calls;
 mod clock;
 mod control;
@@ -19,11 +20,15 @@ mod item;
 mod iterator;
 mod knobs;
 mod listing;
+mod past;
+mod projection;
 mod random;
 mod record;
 mod records;
 mod reshard;
 mod scan;
+mod scan_answer;
+mod segment;
 mod sequence;
 mod shard;
 mod stream;
@@ -39,13 +44,13 @@ pub use error::{AwsError, Result};
 pub use faults::{Fault, Injection};
 pub use http::{Server, serve};
 pub use item::{AttributeDefinition, Attributes, KeyElement};
-pub use knobs::{EndIterator, EndPage, Knobs, Vanished};
+pub use knobs::{EndIterator, EndPage, Knobs, ScanMembers, Vanished};
 pub use listing::{
     DescribeStream, SequenceRange, ShardDescription, ShardFilter, StreamDescription, StreamPage,
     StreamSummary,
 };
 pub use record::{Event, Record, ViewType};
 pub use records::{IteratorType, RecordPage};
-pub use scan::ScanPage;
+pub use scan::{ScanPage, ScanRequest};
 pub use sequence::Sequence;
 pub use table::{Billing, CreateTable, StreamSpecification, TableDescription};

@@ -8,10 +8,19 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Millis;
 use crate::error::{AwsError, Result};
 use crate::item::{AttributeDefinition, Item, KeyElement, Slot};
+use crate::knobs::Knobs;
+use crate::past::Past;
 use crate::record::{REGION, ViewType};
+use crate::scan::Issued;
 use crate::stream::{Partition, Stream};
 
 pub(crate) const ACCOUNT: &str = "000000000000";
+
+/// Documented: a table may be named by its ARN.
+pub(crate) fn name_of(table: &str) -> &str {
+    let arn = table.strip_prefix("arn:").and_then(|arn| arn.split_once(":table/"));
+    arn.map_or(table, |(_, name)| name)
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -80,6 +89,14 @@ pub struct Billing {
     billing_mode: &'static str,
 }
 
+/// What DescribeTable says about a table's size, and since when.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    items: usize,
+    bytes: usize,
+    at: Millis,
+}
+
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) name: String,
@@ -88,6 +105,10 @@ pub(crate) struct Table {
     pub(crate) keys: Vec<KeyElement>,
     pub(crate) types: Vec<AttributeDefinition>,
     pub(crate) items: BTreeMap<Slot, Arc<Item>>,
+    bytes: usize,
+    counted: Counted,
+    pub(crate) past: Past,
+    pub(crate) issued: Issued,
     pub(crate) partitions: Vec<Partition>,
     /// The enabled stream.
     pub(crate) stream: Option<Arc<str>>,
@@ -122,6 +143,10 @@ impl Table {
             keys: request.key_schema.clone(),
             types: request.attribute_definitions.clone(),
             items: BTreeMap::new(),
+            bytes: 0,
+            counted: Counted { items: 0, bytes: 0, at: created },
+            past: Past::default(),
+            issued: Issued::default(),
             partitions: Partition::cut(partitions),
             stream: None,
             latest: None,
@@ -136,11 +161,59 @@ impl Table {
         self.partitions.iter_mut().find(|partition| (partition.low..=partition.high).contains(&place))
     }
 
+    /// Puts an item where `slot` is, or removes what is there, and gives what was there before.
+    pub(crate) fn replace(
+        &mut self,
+        slot: &Slot,
+        new: Option<Arc<Item>>,
+        now: Millis,
+        knobs: &Knobs,
+    ) -> Option<Arc<Item>> {
+        self.counted = self.counted(now, knobs.count_every_ms);
+        self.bytes += new.as_ref().map_or(0, |new| new.size);
+        let old = match new {
+            Some(new) => self.items.insert(slot.clone(), new),
+            None => self.items.remove(slot),
+        };
+        self.bytes -= old.as_ref().map_or(0, |old| old.size);
+        self.past.push(now, slot, old.clone(), knobs.scan_stale_ms);
+        old
+    }
+
+    /// The newest count. Each write brings it up to date first, so the table is now as it was at
+    /// every counting since.
+    fn counted(&self, now: Millis, every: Millis) -> Counted {
+        let age = now.saturating_sub(self.counted.at);
+        if age < every {
+            return self.counted;
+        }
+        let at = if every > 0 { now - age % every } else { now };
+        Counted { items: self.items.len(), bytes: self.bytes, at }
+    }
+
+    /// Documented: `UPDATING` while its stream is being enabled or disabled. A table is `ACTIVE`
+    /// from its creation on (assumed).
+    pub(crate) fn status(
+        &self,
+        now: Millis,
+        streams: &BTreeMap<Arc<str>, Stream>,
+        knobs: &Knobs,
+    ) -> &'static str {
+        let stream = self.latest.as_ref().and_then(|arn| streams.get(arn));
+        match stream.map(|stream| (stream.status(now, knobs), stream.created > self.created)) {
+            Some(("ENABLING", true) | ("DISABLING", _)) => "UPDATING",
+            _ => "ACTIVE",
+        }
+    }
+
     pub(crate) fn describe(
         &self,
         status: &'static str,
+        now: Millis,
+        knobs: &Knobs,
         streams: &BTreeMap<Arc<str>, Stream>,
     ) -> TableDescription {
+        let counted = self.counted(now, knobs.count_every_ms);
         let latest = self.latest.as_ref().and_then(|arn| streams.get(arn));
         let enabled = self.stream.as_ref().and_then(|arn| streams.get(arn));
         TableDescription {
@@ -151,8 +224,8 @@ impl Table {
             creation_date_time: self.created as f64 / 1000.0,
             key_schema: self.keys.clone(),
             attribute_definitions: self.types.clone(),
-            item_count: self.items.len(),
-            table_size_bytes: self.items.values().map(|item| item.size).sum(),
+            item_count: counted.items,
+            table_size_bytes: counted.bytes,
             billing_mode_summary: Billing { billing_mode: "PAY_PER_REQUEST" },
             stream_specification: enabled.map(|stream| StreamSpecification::view(stream.view)),
             latest_stream_arn: latest.map(|stream| stream.arn.to_string()),

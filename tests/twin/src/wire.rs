@@ -1,7 +1,6 @@
 //! JSON 1.0: requests in, answers out. Items and records are copied as the text they are kept in.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -13,9 +12,10 @@ use crate::calls::Op;
 use crate::dynamodb::Write;
 use crate::error::{AwsError, Result};
 use crate::faults::Fault;
-use crate::item::{Attributes, Item};
+use crate::item::Attributes;
 use crate::listing::DescribeStream;
 use crate::records::{IteratorType, page_body, shard_of};
+use crate::scan::ScanRequest;
 use crate::table::{CreateTable, StreamSpecification};
 
 /// What goes back over the wire: the answer, and what is done to it on the way.
@@ -42,18 +42,6 @@ struct ItemRequest {
     key: Attributes,
     #[serde(default)]
     return_values: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ScanRequest {
-    table_name: String,
-    #[serde(default)]
-    limit: Option<usize>,
-    #[serde(default)]
-    exclusive_start_key: Option<Attributes>,
-    #[serde(default)]
-    select: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +109,8 @@ const NOT_MODELLED: [&str; 13] = [
     "UpdateExpression",
 ];
 
+const SCAN_KNOWS: [&str; 3] = ["ProjectionExpression", "Segment", "TotalSegments"];
+
 impl Aws {
     /// Answers a request of the given operation.
     pub(crate) fn answer(&mut self, op: Op, body: &[u8]) -> Answer {
@@ -130,12 +120,13 @@ impl Aws {
     }
 }
 
-/// The shard a request is about, read before anything is decided so that faults can match it.
+/// The shard or segment a request is about, read before anything is decided so that faults can match it.
 fn shard_named(op: Op, body: &[u8]) -> Option<String> {
     match op {
         Op::GetRecords => shard_of(&parse::<RecordsRequest>(body).ok()?.shard_iterator),
         Op::GetShardIterator => Some(parse::<IteratorRequest>(body).ok()?.shard_id),
         Op::DescribeStream => Some(parse::<DescribeStream>(body).ok()?.shard_filter?.shard_id),
+        Op::Scan => scan_request(body).ok()?.scope(),
         _ => None,
     }
 }
@@ -166,7 +157,11 @@ fn dispatch(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
             aws.do_batch_write(&writes(parse(body)?))?;
             bytes(&json!({ "UnprocessedItems": {} }))
         }
-        Op::Scan => scan(aws, body),
+        Op::Scan => {
+            let request = scan_request(body)?;
+            let page = aws.do_scan(&request)?;
+            Ok(aws.scan_answer(&request, &page))
+        }
         Op::CreateTable | Op::DescribeTable | Op::UpdateTable | Op::DeleteTable | Op::ListTables => {
             tables(aws, op, body)
         }
@@ -232,26 +227,21 @@ fn writes(request: BatchRequest) -> Vec<(String, Write)> {
     tables.flat_map(|(table, all)| all.into_iter().map(move |one| (table.clone(), write(one)))).collect()
 }
 
-fn scan(aws: &Aws, body: &[u8]) -> Result<Bytes> {
-    let request: ScanRequest = parse(body)?;
-    let page = aws.do_scan(&request.table_name, request.limit, request.exclusive_start_key.as_ref())?;
-    let count = page.items.len();
-    let mut out = format!("{{\"Count\":{count},\"ScannedCount\":{count}");
-    if let Some(last) = &page.last {
-        let _ = write!(out, ",\"LastEvaluatedKey\":{last}");
-    }
-    if request.select.as_deref() != Some("COUNT") {
-        let items: Vec<&str> = page.items.iter().map(|item: &std::sync::Arc<Item>| &*item.json).collect();
-        let _ = write!(out, ",\"Items\":[{}]", items.join(","));
-    }
-    out.push('}');
-    Ok(out.into())
+/// A Scan knows more than the other operations do.
+fn scan_request(body: &[u8]) -> Result<ScanRequest> {
+    parse_with(body, &SCAN_KNOWS)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    parse_with(body, &[])
+}
+
+fn parse_with<T: DeserializeOwned>(body: &[u8], known: &[&str]) -> Result<T> {
     let value: Value =
         serde_json::from_slice(body).map_err(|error| AwsError::serialization(error.to_string()))?;
-    if let Some(unknown) = NOT_MODELLED.iter().find(|name| value.get(**name).is_some()) {
+    if let Some(unknown) =
+        NOT_MODELLED.iter().find(|name| value.get(**name).is_some() && !known.contains(name))
+    {
         return Err(AwsError::validation(format!("the twin does not model {unknown}")));
     }
     serde_json::from_value(value).map_err(|error| AwsError::validation(error.to_string()))

@@ -131,6 +131,63 @@ async fn a_record_makes_the_round_trip() {
 }
 
 #[tokio::test]
+async fn a_table_is_scanned_in_segments() {
+    let server = server().await;
+    let addr = server.addr();
+    orders(addr).await;
+    for n in 2..=40 {
+        db(
+            addr,
+            "PutItem",
+            json!({"TableName": "orders", "Item": {"id": {"N": n.to_string()}, "x": {"S": "y"}}}),
+        )
+        .await;
+    }
+    let mut seen = Vec::new();
+    for segment in 0..3 {
+        let mut request = json!({
+            "TableName": "orders", "Segment": segment, "TotalSegments": 3, "Limit": 5, "ConsistentRead": true,
+            "ProjectionExpression": "#k", "ExpressionAttributeNames": {"#k": "id"},
+            "ReturnConsumedCapacity": "TOTAL",
+        });
+        loop {
+            let page = db(addr, "Scan", request.clone()).await;
+            assert_eq!(page["ConsumedCapacity"], json!({"CapacityUnits": 1.0, "TableName": "orders"}));
+            seen.extend(page["Items"].as_array().unwrap().iter().map(|item| item["id"]["N"].to_string()));
+            assert!(page["Items"].as_array().unwrap().iter().all(|item| item["x"].is_null()));
+            match page.get("LastEvaluatedKey") {
+                Some(last) => request["ExclusiveStartKey"] = last.clone(),
+                None => break,
+            }
+        }
+    }
+    let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
+    assert_eq!((seen.len(), distinct.len()), (40, 40));
+
+    let whole = json!({"TableName": "orders", "Segment": 0, "TotalSegments": 3, "Limit": 1});
+    let last = db(addr, "Scan", whole).await["LastEvaluatedKey"].clone();
+    let other = json!({"TableName": "orders", "Segment": 1, "TotalSegments": 3, "ExclusiveStartKey": last});
+    let refused = call(addr, "DynamoDB_20120810.Scan", other).await.unwrap();
+    assert_eq!(refused.status, 400);
+    assert!(refused.json()["message"].as_str().unwrap().contains("TotalSegments: 3 Segment: 1"));
+    let filter = json!({"TableName": "orders", "FilterExpression": "x"});
+    assert_eq!(call(addr, "DynamoDB_20120810.Scan", filter).await.unwrap().status, 400);
+    let get = json!({"TableName": "orders", "Key": {"id": {"N": "1"}}, "ProjectionExpression": "id"});
+    assert_eq!(call(addr, "DynamoDB_20120810.GetItem", get).await.unwrap().status, 400);
+
+    let throttle = json!({"kind": "error", "code": "ProvisionedThroughputExceededException"});
+    control(addr, json!({"do": "inject", "op": "Scan", "shard": "2/3", "fault": throttle})).await;
+    let scan = |segment: u64| json!({"TableName": "orders", "Segment": segment, "TotalSegments": 3});
+    db(addr, "Scan", scan(1)).await;
+    let throttled = call(addr, "DynamoDB_20120810.Scan", scan(2)).await.unwrap();
+    let code = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
+    assert_eq!((throttled.status, throttled.json()["__type"].as_str()), (400, Some(code)));
+    let calls = control(addr, json!({"do": "calls", "last": 1})).await;
+    assert_eq!(calls["calls"][0]["shard"], "2/3");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn refusals_have_the_services_shape() {
     let server = server().await;
     let addr = server.addr();

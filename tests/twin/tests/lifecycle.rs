@@ -6,8 +6,8 @@ mod common;
 use common::{HOUR, attributes, horizon, key, orders, pages, put, shards};
 use serde_json::{Value, json};
 use twin::{
-    AwsError, CreateTable, DescribeStream, EndIterator, EndPage, Event, IteratorType, StreamSpecification,
-    ViewType, Write,
+    AwsError, CreateTable, DescribeStream, EndIterator, EndPage, Event, IteratorType, ScanRequest,
+    StreamSpecification, ViewType, Write,
 };
 
 fn code<T: std::fmt::Debug>(result: Result<T, AwsError>) -> String {
@@ -310,7 +310,8 @@ fn a_table_at_rest_is_what_was_written() {
 
     let (mut seen, mut start) = (Vec::new(), None);
     for _ in 0..100 {
-        let page = aws.scan("orders", Some(7), start.as_ref()).unwrap();
+        let request = ScanRequest { exclusive_start_key: start, ..ScanRequest::of("orders").limit(7) };
+        let page = aws.scan(&request).unwrap();
         assert!(page.items.len() <= 7);
         seen.extend(page.items);
         start = page.last_evaluated_key;

@@ -9,21 +9,21 @@ use crate::position::SequenceNumber;
 const MOST_BYTES: usize = 1 << 30;
 
 /// What one `push` did so far.
-pub(super) struct Progress<'a> {
-    pub(super) pushed: Pushed,
-    pub(super) rows_before: usize,
+pub(in super::super) struct Progress<'a> {
+    pub(in super::super) pushed: Pushed,
+    pub(in super::super) rows_before: usize,
     /// The last one's number as it stands in the page.
-    pub(super) last: Option<&'a [u8]>,
-    pub(super) newest_micros: Option<i64>,
+    pub(in super::super) last: Option<&'a [u8]>,
+    pub(in super::super) newest_micros: Option<i64>,
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn used(&mut self, sequence: Option<&'a [u8]>, micros: Option<i64>) {
+    pub(in super::super) fn used(&mut self, sequence: Option<&'a [u8]>, micros: Option<i64>) {
         self.last = sequence.or(self.last);
         self.newest_micros = self.newest_micros.max(micros);
     }
 
-    pub(super) fn bad(&mut self, sequence: Option<SequenceNumber>, micros: Option<i64>) {
+    pub(in super::super) fn bad(&mut self, sequence: Option<SequenceNumber>, micros: Option<i64>) {
         if sequence.is_some() {
             self.last = None;
             self.pushed.last = sequence;
@@ -31,7 +31,7 @@ impl<'a> Progress<'a> {
         self.newest_micros = self.newest_micros.max(micros);
     }
 
-    pub(super) fn finish(mut self, rest: Option<usize>) -> Result<Pushed> {
+    pub(in super::super) fn finish(mut self, rest: Option<usize>) -> Result<Pushed> {
         if let Some(text) = self.last.and_then(|text| std::str::from_utf8(text).ok()) {
             self.pushed.last = Some(SequenceNumber::parse(text)?);
         }
