@@ -108,11 +108,13 @@ class Moment:
     scanned: int = 0
     items: int | None = None
     snapshot: bool = True
+    begun: bool = True
 
     @property
     def checkpoint(self):
-        if not self.snapshot:
-            return {"epoch": self.epoch, "start": "earliest"}
+        start = {"epoch": self.epoch, "start": "snapshot" if self.snapshot else "earliest"}
+        if not (self.snapshot and self.begun):
+            return start
         snapshot = {
             "segments": [{"after": None, "done": True}, {"after": None, "done": self.ready}],
             "slices": 1,
@@ -121,10 +123,10 @@ class Moment:
             "scanned": self.scanned,
             "items": self.items,
         }
-        return {"epoch": self.epoch, "start": "snapshot", "snapshot": snapshot}
+        return {**start, "snapshot": snapshot}
 
 
-NO_SNAPSHOT = Moment(3, snapshot=False)
+NO_SNAPSHOT = Moment(1, snapshot=False)
 
 
 class Source:

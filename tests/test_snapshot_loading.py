@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import duckdb
 import pytest
 
+import shardarrow as sa
 import shardarrow.loaders as loaders
 from loading import (
     KEY_SHAPES,
@@ -30,9 +31,10 @@ from loading import (
     script,
     story_batches,
 )
+from shardarrow.cli import main
 from shardarrow.cli.progress import Progress
 from shardarrow.cli.status import Found, lines
-from shardarrow.errors import LoadError
+from shardarrow.errors import LoadError, ShardArrowError
 from shardarrow.loaders.duckdb import DuckDBLoader
 from shardarrow.loaders.report import Report
 
@@ -77,7 +79,7 @@ def seen(table=SEEN):
     return {key for (key,) in found}
 
 
-def tables():
+def accounts():
     return {
         name for (name,) in query("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE '%seen%'")
     }
@@ -101,7 +103,7 @@ def test_scanned_items_are_upserts_in_their_order(shop):
 def test_the_first_epoch_remembers_and_sweeps_nothing(shop):
     story = Story(shop)
     story.tell(SCANNING, scanned("a", "b"))
-    assert tables() == set()
+    assert accounts() == set()
     report = story.tell(READY, [("remove", {"id": "a"})])
     assert (ids(), report.swept, report.deletes) == ({"b"}, 0, 1)
 
@@ -115,9 +117,9 @@ def test_what_a_later_scan_did_not_see_goes_when_it_is_complete(shop):
     report = story.tell(AGAIN, scanned("a"), scanned("d"))
     assert (ids(), seen(), report.swept) == ({"a", "b", "c", "d"}, {"a", "d"}, 0)
     report = story.tell(scanned("c"), READY_AGAIN)
-    assert (ids(), tables(), report.swept) == ({"a", "c", "d"}, set(), 1)
+    assert (ids(), accounts(), report.swept) == ({"a", "c", "d"}, set(), 1)
     report = story.tell([("insert", {"id": "e"})])
-    assert (ids(), tables(), report.swept) == ({"a", "c", "d", "e"}, set(), 0)
+    assert (ids(), accounts(), report.swept) == ({"a", "c", "d", "e"}, set(), 0)
 
 
 def test_changes_count_as_seen_and_removals_take_away(shop):
@@ -155,7 +157,7 @@ def test_a_key_of_both_epochs_is_as_the_later_says(shop, interval):
         load_interval=interval,
     )
     assert items() == {("a",): {"id": "a", "n": "3"}}
-    assert (report.swept, tables()) == (0, set())
+    assert (report.swept, accounts()) == (0, set())
 
 
 def test_ready_comes_without_a_row(shop):
@@ -198,6 +200,17 @@ def test_a_stream_without_a_snapshot_may_be_scanned_later(shop):
     assert (ids(), report.swept, report.warning) == ({"b"}, 1, None)
 
 
+def test_an_epoch_counts_from_its_first_word(shop):
+    """A checkpoint may name the new epoch before it says anything of its scan."""
+    story = Story(shop)
+    story.tell(SCANNING, scanned("a", "b"), READY)
+    report = story.tell(Moment(2, begun=False))
+    assert (ids(), seen(), report.ready) == ({"a", "b"}, set(), False)
+    assert "snapshot of epoch 2 not begun" in repr(report)
+    story.tell(AGAIN, scanned("a"), READY_AGAIN)
+    assert ids() == {"a"}
+
+
 def test_seen_keys_widen_with_the_mirror(shop):
     """Integer → fraction → 38 digits while the scan runs: each key is seen by its new name."""
     story = Story(shop, keys=[("id", "N")])
@@ -238,7 +251,7 @@ def test_a_new_beginning_forgets_the_old_account(shop):
     query("DROP TABLE orders")
     query("DELETE FROM _shardarrow_checkpoints")
     Story(shop).tell(SCANNING, scanned("b"))
-    assert (ids(), tables()) == ({"b"}, set())
+    assert (ids(), accounts()) == ({"b"}, set())
 
 
 def test_two_mirrors_of_one_file_do_not_mix(shop):
@@ -319,11 +332,11 @@ def state(moment, place):
 def test_killed_around_the_sweep(shop, place):
     assert script(shop, "mirror", 7, f"{place}:sweep", check=False).returncode == -signal.SIGKILL
     committed = place in ("after-commit", "after-close")
-    assert tables() == (set() if committed else {SEEN})
+    assert accounts() == (set() if committed else {SEEN})
     script(shop, "mirror", 7, "-")
     steps = random_story(7, RANDOM_KEYS)
     assert items(keys=("id", "rank")) == end_of(steps, RANDOM_KEYS)
-    assert tables() == set()
+    assert accounts() == set()
     assert query("SELECT changes FROM _shardarrow_checkpoints") == [(count(steps),)]
 
 
@@ -353,7 +366,7 @@ def test_append_has_every_row_and_says_which_were_scanned(shop):
         ("modify", "a"),
         ("snapshot", "a"),
     ]
-    assert (report.swept, report.epoch, report.ready, tables()) == (0, 2, True, set())
+    assert (report.swept, report.epoch, report.ready, accounts()) == (0, 2, True, set())
 
 
 # What is told.
@@ -367,7 +380,7 @@ def test_the_report_tells_how_far_the_snapshot_is(shop):
     assert "the snapshot is not complete: items are missing" in repr(report)
     report = story.tell(Moment(1, ready=True, scanned=1, items=50_000))
     assert (report.ready, report.warning) == (True, None)
-    assert "snapshot complete: scanned 1 item\n" in f"{report!r}\n"
+    assert "snapshot ready: scanned 1 item\n" in f"{report!r}\n"
     report = story.tell(Moment(2, scanned=3, items=2))
     assert "snapshot of epoch 2 running: scanned 3 items, 1" in repr(report)
     assert "items may be missing, and deleted ones may still be there" in repr(report)
@@ -384,15 +397,16 @@ def test_status_tells_how_far_the_snapshot_is():
     told = "\n".join(lines(found(Moment(2, scanned=12_345, items=50_000)), 0.0))
     for words in (
         "started at   snapshot, epoch 2",
-        "snapshot     not ready: scanned 12,345 of about 50,000 items, 1 of 2 segments done",
+        "snapshot     running: scanned 12,345 of about 50,000 items, 1 of 2 segments done",
         "lag          unknown: the snapshot is not complete yet",
         "loaded       12,345 rows",
         "deleted ones may still be there",
     ):
         assert words in told
     told = "\n".join(lines(found(Moment(1, ready=True, scanned=50_001, items=50_000)), 0.0))
-    assert "snapshot     ready: scanned 50,001 items, 2 of 2 segments done" in told
-    assert "complete" not in told
+    assert "snapshot     ready: scanned 50,001 items" in told
+    assert "not complete" not in told
+    assert "snapshot     not begun" in "\n".join(lines(found(Moment(2, begun=False)), 0.0))
     assert "snapshot  " not in "\n".join(lines(found(Moment(1, snapshot=False), "append"), 0.0))
 
 
@@ -430,7 +444,7 @@ def test_progress_tells_the_scan_and_then_the_changes():
     assert screen.line == "0 changes, 0/s, lag 2.0 s"
     assert screen.notes == [
         "table orders (mirror): starts at 'snapshot'",
-        "table orders: snapshot complete: scanned 50,000 items",
+        "table orders: snapshot ready: scanned 50,000 items",
     ]
     progress(report, SimpleNamespace(metrics=lambda: {"snapshot": None}))
     assert screen.line == "0 changes, 0/s, lag unknown"
@@ -447,3 +461,89 @@ def test_saved_has_the_snapshot_too(shop):
     Story(shop).tell(SCANNING, scanned("a"))
     [saved] = loaders.saved(shop)
     assert json.loads(saved.checkpoint)["snapshot"]["ready"] is False
+
+
+# With a table of the emulator.
+
+
+QUICK = {"follow": False, "settle": 0.3, "poll_interval": 0.05}
+QUICK_FLAGS = ("--once", "--settle", "0.3", "--poll-interval", "0.05")
+
+
+@pytest.fixture
+def here(emulator, shop, monkeypatch):
+    """The AWS chain points at the emulator."""
+    for name, value in emulator.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def put(tables, table, keys, n):
+    tables.put(table, *({"id": {"S": key}, "n": {"N": str(n)}} for key in keys))
+
+
+def set_stream(tables, table, on):
+    view = {"StreamViewType": "NEW_AND_OLD_IMAGES"} if on else {}
+    tables.dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": on, **view})
+
+
+def numbers():
+    return dict(query("SELECT id, n FROM orders"))
+
+
+def test_a_whole_table_is_mirrored_and_then_followed(here, shop, tables):
+    table = tables.make("whole", {"id": "S"}, view=None)
+    put(tables, table, "abc", 1)
+    # What was written before there was a stream can only come from the scan.
+    set_stream(tables, table, on=True)
+    put(tables, table, "c", 2)
+    report = sa.load(sa.dynamodb(table, segments=3), shop, table="orders", **QUICK)
+    assert (numbers(), report.ready, report.epoch, report.warning) == (
+        {"a": 1, "b": 1, "c": 2},
+        True,
+        1,
+        None,
+    )
+    put(tables, table, "ad", 3)
+    tables.dynamodb.delete_item(TableName=table, Key={"id": {"S": "b"}})
+    report = sa.load(sa.dynamodb(table), shop, table="orders", **QUICK)
+    assert (numbers(), report.resumed, report.ready) == ({"a": 3, "c": 2, "d": 3}, True, True)
+
+
+def test_after_a_gap_the_mirror_is_scanned_anew_and_swept(here, shop, tables):
+    table = tables.make("gap", {"id": "S"})
+    put(tables, table, "abc", 1)
+    sa.load(sa.dynamodb(table), shop, table="orders", **QUICK)
+    set_stream(tables, table, on=False)
+    put(tables, table, "ad", 2)
+    tables.dynamodb.delete_item(TableName=table, Key={"id": {"S": "b"}})
+    set_stream(tables, table, on=True)
+    with pytest.raises(ShardArrowError):
+        sa.load(sa.dynamodb(table), shop, table="orders", **QUICK)
+    assert numbers() == {"a": 1, "b": 1, "c": 1}
+    report = sa.load(sa.dynamodb(table), shop, table="orders", on_gap="resnapshot", **QUICK)
+    assert numbers() == {"a": 2, "c": 1, "d": 2}
+    assert (report.epoch, report.ready, report.swept, accounts()) == (2, True, 1, set())
+
+
+def test_the_flags_of_a_snapshot(here, shop, tables, capsys):
+    table = tables.make("flags", {"id": "S"}, view=None)
+    put(tables, table, "ab", 1)
+    load = ["load", table, "duckdb:///shop.duckdb", "--table", "orders", *QUICK_FLAGS]
+    assert main(load) == 1
+    assert "enable_stream" in capsys.readouterr().err
+    flags = ["--enable-stream", "true", "--segments", "2", "--max-read-units", "500", "--snapshot-slice", "5"]
+    assert main([*load, *flags, "--on-gap", "resnapshot"]) == 0
+    said = capsys.readouterr()
+    assert (numbers(), "starts at 'snapshot'" in said.err) == ({"a": 1, "b": 1}, True)
+    assert "snapshot ready: scanned 2 items" in said.out
+    assert main(["status", "shop.duckdb"]) == 0
+    assert "snapshot     ready: scanned 2 items" in capsys.readouterr().out
+    assert main(["status", "shop.duckdb", "--as-json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["from_snapshot"], found["snapshot"]["ready"], found["snapshot"]["segments"]) == (
+        True,
+        True,
+        2,
+    )
+    assert main(["read", table, "--limit", "1", "--segments", "1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2, "a line of names and one row"

@@ -31,7 +31,7 @@ class Progress:
             self._screen.note(f"{report.table} ({report.mode}): {how}")
         if report.snapshot and report.ready != self._ready:
             self._ready = report.ready
-            self._screen.note(f"{report.table}: {report.snapshot.summary}")
+            self._screen.note(f"{report.table}: {report.snapshot.name} {report.snapshot.summary}")
         self._measure(report)
         metrics = stream.metrics()
         snapshot = metrics.get("snapshot")

@@ -18,7 +18,7 @@ from shardarrow.cli.values import as_json, span
 from shardarrow.errors import UsageError
 from shardarrow.loaders import saved
 from shardarrow.loaders.report import counted
-from shardarrow.loaders.snapshot import Snapshot, incomplete, scanned_of
+from shardarrow.loaders.snapshot import Snapshot, incomplete
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def lines(found: Found, now: float) -> Iterator[str]:
     yield f"  stream       {checkpoint['stream_arn']}"
     yield f"  started at   {checkpoint['start']}, epoch {checkpoint['epoch']}"
     if found.snapshot:
-        yield f"  snapshot     {_snapshot(found.snapshot)}"
+        yield f"  snapshot     {found.snapshot.summary}"
     if found.changes is not None:
         yield f"  loaded       {counted(found.changes, 'row' if found.snapshot else 'change')}"
     yield f"  saved        {span(now - found.saved_at)} ago"
@@ -126,12 +126,6 @@ def lines(found: Found, now: float) -> Iterator[str]:
         yield f"  quarantined  {counted(found.quarantined, 'record')}"
     if warning := incomplete(found.mode, checkpoint["start"], found.snapshot):
         yield f"  {warning}"
-
-
-def _snapshot(snapshot: Snapshot) -> str:
-    state = "ready" if snapshot.ready else "not ready"
-    segments = f"{snapshot.segments_done:,} of {counted(snapshot.segments, 'segment')} done"
-    return f"{state}: {scanned_of(snapshot.scanned, snapshot.items)}, {segments}"
 
 
 def _lag(found: Found, now: float) -> str:

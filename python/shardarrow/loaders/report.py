@@ -70,9 +70,9 @@ class Report:
 
     def add_state(self, checkpoint: Mapping[str, Any], gaps: int, quarantined: int) -> None:
         """Takes over what the state of one commit says."""
-        self.epoch = int(checkpoint.get("epoch", 0))
+        self.epoch = int(checkpoint["epoch"])
         self.snapshot = Snapshot.of(checkpoint)
-        self.start = str(checkpoint.get("start", ""))
+        self.start = str(checkpoint["start"])
         self.gaps += gaps
         self.quarantined += quarantined
 
@@ -82,7 +82,7 @@ class Report:
         lines = [
             f"{self.table} ({self.mode}): {taken} in {counted(self.commits, 'commit')}, {self.elapsed:.1f} s",
             f"  {effects}" if self.mode == "mirror" else "",
-            f"  {self.snapshot.summary}" if self.snapshot else "",
+            f"  {self.snapshot.name} {self.snapshot.summary}" if self.snapshot else "",
             f"  {counted(self.swept, 'row')} that the new snapshot did not see removed" if self.swept else "",
             f"  {counted(self.gaps, 'gap')}: changes are known to be lost" if self.gaps else "",
             f"  {counted(self.quarantined, 'record')} quarantined" if self.quarantined else "",

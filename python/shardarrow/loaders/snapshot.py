@@ -26,12 +26,17 @@ class Snapshot:
 
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any]) -> Snapshot | None:
-        """That of a checkpoint, or None when its stream did not start with a snapshot."""
-        state = checkpoint.get("snapshot")
+        """That of a checkpoint, or None when its stream did not start with a snapshot.
+
+        It may not have begun: between the decision to scan the table and the first request to do so
+        a checkpoint says nothing of segments.
+        """
+        epoch, state = checkpoint["epoch"], checkpoint.get("snapshot")
         if state is None:
-            return None
+            due = epoch > 1 or checkpoint["start"] == "snapshot"
+            return cls(epoch, False, 0, None, 0, 0, 0) if due else None
         return cls(
-            epoch=checkpoint["epoch"],
+            epoch=epoch,
             ready=state["ready"],
             scanned=state["scanned"],
             items=state["items"],
@@ -41,13 +46,19 @@ class Snapshot:
         )
 
     @property
+    def name(self) -> str:
+        """The first is just the snapshot."""
+        return "snapshot" if self.epoch == 1 else f"snapshot of epoch {self.epoch}"
+
+    @property
     def summary(self) -> str:
         """How far it is, in words."""
-        which = "snapshot" if self.epoch == 1 else f"snapshot of epoch {self.epoch}"
         if self.ready:
-            return f"{which} complete: {scanned_of(self.scanned, None)}"
-        done = f"{self.segments_done:,} of {self.segments:,} segments done"
-        return f"{which} running: {scanned_of(self.scanned, self.items)}, {done}"
+            return f"ready: {scanned_of(self.scanned, None)}"
+        if not self.segments:
+            return "not begun"
+        segments = f"{self.segments_done:,} of {self.segments:,} segments done"
+        return f"running: {scanned_of(self.scanned, self.items)}, {segments}"
 
 
 def scanned_of(scanned: int, items: int | None) -> str:
