@@ -34,7 +34,7 @@ from loading import (
 from shardarrow.cli import main
 from shardarrow.cli.progress import Progress
 from shardarrow.cli.status import Found, lines
-from shardarrow.errors import LoadError, ShardArrowError
+from shardarrow.errors import GapError, LoadError
 from shardarrow.loaders.duckdb import DuckDBLoader
 from shardarrow.loaders.report import Report
 
@@ -517,10 +517,17 @@ def test_after_a_gap_the_mirror_is_scanned_anew_and_swept(here, shop, tables):
     put(tables, table, "ad", 2)
     tables.dynamodb.delete_item(TableName=table, Key={"id": {"S": "b"}})
     set_stream(tables, table, on=True)
-    with pytest.raises(ShardArrowError):
-        sa.load(sa.dynamodb(table), shop, table="orders", **QUICK)
+    following = QUICK | {"follow": True, "discovery_interval": 0.2}
+    with pytest.raises(GapError, match="the stream was replaced"):
+        sa.load(sa.dynamodb(table), shop, table="orders", **following)
     assert numbers() == {"a": 1, "b": 1, "c": 1}
-    report = sa.load(sa.dynamodb(table), shop, table="orders", on_gap="resnapshot", **QUICK)
+
+    def stop_when_ready(report, _):
+        if report.epoch == 2 and report.ready and not report.stopped_by:
+            signal.raise_signal(signal.SIGINT)
+
+    following |= {"on_gap": "resnapshot", "progress": stop_when_ready}
+    report = sa.load(sa.dynamodb(table), shop, table="orders", **following)
     assert numbers() == {"a": 2, "c": 1, "d": 2}
     assert (report.epoch, report.ready, report.swept, accounts()) == (2, True, 1, set())
 
