@@ -38,7 +38,9 @@ def load(
 
     With ``start="snapshot"`` the source is scanned first; `Report.ready` says when the mirror is whole.
     With ``on_gap="resnapshot"`` it is scanned again after a loss, under the next epoch, and rows which
-    that scan did not see leave the mirror when it is complete. The checkpoint is kept in the destination, in the transaction of the data; a later call goes on
+    that scan did not see leave the mirror when it is complete.
+
+    The checkpoint is kept in the destination, in the transaction of the data; a later call goes on
     where it ends. In the main thread SIGINT and SIGTERM finish the batch in hand, commit and return;
     a second one leaves at once, and what was not committed is loaded by the next call.
 
