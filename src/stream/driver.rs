@@ -234,7 +234,11 @@ impl Driver {
                 self.shared.front().queue.push_back(Arc::new(batch));
                 (self.shared.wake)();
             }
-            Action::List { .. } | Action::Open { .. } | Action::Fetch { .. } | Action::Describe => {
+            Action::List { .. }
+            | Action::Open { .. }
+            | Action::Fetch { .. }
+            | Action::Scan(_)
+            | Action::Describe => {
                 self.ask_source(action);
             }
         }
@@ -255,6 +259,10 @@ impl Driver {
                 Action::Fetch { shard, cursor } => {
                     let result = source.fetch(&shard, &cursor).await;
                     Event::Fetched { shard, result }
+                }
+                Action::Scan(request) => {
+                    let result = source.scan(&request).await;
+                    Event::Scanned { segment: request.segment, result }
                 }
                 _ => Event::Described(source.describe().await),
             }

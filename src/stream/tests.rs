@@ -12,9 +12,12 @@ use bytes::Bytes;
 use super::*;
 use crate::checkpoint::memory::MemoryStore;
 use crate::decode::{Pushed, Room, Skip};
-use crate::page::{Cursor, Listing, OpenAt, Opened, Page, Scope, Shard, StreamStatus, ViewType};
+use crate::page::{
+    Cursor, ItemsPage, Listing, OpenAt, Opened, Page, ScanRequest, Scope, Shard, StreamStatus,
+    TableDescription, ViewType,
+};
 use crate::position::{Position, SequenceNumber, ShardId};
-use crate::run::{Keeper, OnGap, Start};
+use crate::run::{Keeper, OnGap, SnapshotOptions, Start};
 use crate::source;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -60,6 +63,22 @@ impl Source for Script {
             }
             self.describe.lock().unwrap().pop_front().map_or_else(|| Ok(description()), Err)
         })
+    }
+
+    fn describe_table(&self) -> source::Answer<'_, TableDescription> {
+        Box::pin(async { Err(refused()) })
+    }
+
+    fn enable_stream(&self) -> source::Answer<'_, Description> {
+        Box::pin(async { Err(refused()) })
+    }
+
+    fn scan<'a>(&'a self, _: &'a ScanRequest) -> source::Answer<'a, ItemsPage> {
+        Box::pin(async { Err(refused()) })
+    }
+
+    fn scan_page_bytes(&self) -> usize {
+        1
     }
 
     fn list<'a>(&'a self, _: &'a str, _: &'a Scope) -> source::Answer<'a, Listing> {
@@ -111,6 +130,8 @@ fn description() -> Description {
         keys: vec![],
         view: ViewType::NewImage,
         status: StreamStatus::Enabled,
+        items: None,
+        bytes: None,
     }
 }
 
@@ -130,6 +151,10 @@ impl Decoder for Numbers {
         let rows = self.rows.len() - before;
         let last = self.rows.last().filter(|_| rows > 0).map(|number| sequence(*number));
         Ok(Pushed { rows, last, ..Pushed::default() })
+    }
+
+    fn push_items(&mut self, _: &ItemsPage, _: usize, _: Room) -> Result<Pushed> {
+        Err(refused())
     }
 
     fn rows(&self) -> usize {
@@ -304,6 +329,8 @@ fn options(follow: bool) -> Options {
         batch_wait: Duration::ZERO,
         memory_limit: 64 << 20,
         page_bytes: 0,
+        scan_page_bytes: 0,
+        snapshot: SnapshotOptions::default(),
         on_gap: OnGap::Fail,
         poll_interval: Duration::from_millis(5),
         discovery_interval: Duration::from_secs(60),
