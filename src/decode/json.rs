@@ -311,21 +311,21 @@ impl<'a> Cursor<'a> {
 
     /// Passes one value of any type and depth, and checks its grammar. Does not recurse.
     pub(super) fn skip_value(&mut self) -> Fallible<()> {
-        let mut open: Vec<u8> = Vec::new();
+        let mut open = Brackets::default();
         loop {
             let entered = match self.byte() {
-                Some(b'{') => self.enter(b'}')?.then_some(b'}'),
-                Some(b'[') => self.enter(b']')?.then_some(b']'),
+                Some(b'{') => self.enter(b'}')?.then_some(true),
+                Some(b'[') => self.enter(b']')?.then_some(false),
                 _ => {
                     self.skip_scalar()?;
                     None
                 }
             };
             match entered {
-                Some(close) => open.push(close),
+                Some(object) => open.push(object),
                 None => {
-                    while let Some(close) = open.last() {
-                        if self.more(*close)? {
+                    while let Some(object) = open.last() {
+                        if self.more(if object { b'}' } else { b']' })? {
                             break;
                         }
                         open.pop();
@@ -334,11 +334,11 @@ impl<'a> Cursor<'a> {
             }
             match open.last() {
                 None => return Ok(()),
-                Some(b'}') => {
+                Some(true) => {
                     self.name()?;
                     self.colon()?;
                 }
-                Some(_) => {}
+                Some(false) => {}
             }
         }
     }
@@ -364,6 +364,41 @@ impl<'a> Cursor<'a> {
             _ if self.take(b"true") || self.take(b"false") || self.take(b"null") => Ok(()),
             _ => self.fault("a JSON value"),
         }
+    }
+}
+
+/// Objects (true) and arrays (false) around the cursor, innermost last; only beyond 64 they need memory.
+#[derive(Default)]
+struct Brackets {
+    depth: usize,
+    /// The innermost ones, up to 64, the last in the lowest bit.
+    word: u64,
+    /// The words around that one, each full.
+    outer: Vec<u64>,
+}
+
+impl Brackets {
+    #[inline]
+    fn push(&mut self, object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.outer.push(self.word);
+        }
+        self.word = self.word << 1 | u64::from(object);
+        self.depth += 1;
+    }
+
+    #[inline]
+    fn pop(&mut self) {
+        self.word >>= 1;
+        self.depth = self.depth.saturating_sub(1);
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.word = self.outer.pop().unwrap_or_default();
+        }
+    }
+
+    #[inline]
+    fn last(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.word & 1 == 1)
     }
 }
 
@@ -432,6 +467,20 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(skips(&deep));
         assert!(!skips(&deep[..150_000]));
+    }
+
+    #[test]
+    fn brackets_close_as_they_were_opened_at_any_depth() {
+        let (mut opening, mut closing) = (String::new(), String::new());
+        for depth in 0..300usize {
+            let object = (depth * depth / 7) % 3 == 0;
+            opening += if object { "{\"a\":" } else { "[" };
+            closing.insert(0, if object { '}' } else { ']' });
+            assert!(skips(&format!("{opening}1{closing}")), "{depth}");
+            let wrong = closing.replacen(if object { '}' } else { ']' }, if object { "]" } else { "}" }, 1);
+            assert!(!skips(&format!("{opening}1{wrong}")), "{depth}");
+            assert!(skips(&format!("[{opening}1{closing},{opening}1{closing}]")), "{depth}");
+        }
     }
 
     proptest! {
