@@ -3,10 +3,12 @@
 //! The text was checked to be UTF-8 before a cursor is made, and the cursor cuts it only at
 //! quotes and brackets, so every slice it hands out is UTF-8 too.
 
+mod brackets;
 mod text;
 
 pub(super) use self::text::Text;
 
+use self::brackets::Brackets;
 use self::text::hex4;
 use super::scan::{nested_len, specials};
 
@@ -364,41 +366,6 @@ impl<'a> Cursor<'a> {
             _ if self.take(b"true") || self.take(b"false") || self.take(b"null") => Ok(()),
             _ => self.fault("a JSON value"),
         }
-    }
-}
-
-/// Objects (true) and arrays (false) around the cursor, innermost last; only beyond 64 they need memory.
-#[derive(Default)]
-struct Brackets {
-    depth: usize,
-    /// The innermost ones, up to 64, the last in the lowest bit.
-    word: u64,
-    /// The words around that one, each full.
-    outer: Vec<u64>,
-}
-
-impl Brackets {
-    #[inline]
-    fn push(&mut self, object: bool) {
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.outer.push(self.word);
-        }
-        self.word = self.word << 1 | u64::from(object);
-        self.depth += 1;
-    }
-
-    #[inline]
-    fn pop(&mut self) {
-        self.word >>= 1;
-        self.depth = self.depth.saturating_sub(1);
-        if self.depth > 0 && self.depth.is_multiple_of(64) {
-            self.word = self.outer.pop().unwrap_or_default();
-        }
-    }
-
-    #[inline]
-    fn last(&self) -> Option<bool> {
-        (self.depth > 0).then_some(self.word & 1 == 1)
     }
 }
 
