@@ -52,7 +52,9 @@ impl Run {
             items: self.description.items,
             ..SnapshotState::default()
         };
-        self.snapshot = Some(Snapshot::resume(&state, options.slice, options.max_read_units));
+        // Without changes to follow there is nothing to take turns with.
+        let slice = if options.scan_only { Duration::MAX / 2 } else { options.slice };
+        self.snapshot = Some(Snapshot::resume(&state, slice, options.max_read_units));
         if self.is_current() {
             self.frontier.state_mut().checkpoint.snapshot = Some(state);
             self.saving.changed = true;
@@ -67,7 +69,7 @@ impl Run {
 
     /// Gives the turn to the scan or to the changes, as far as nothing is in the way.
     pub(super) fn take_turns(&mut self, now: Now) {
-        if self.stage != Stage::Running || self.options.snapshot.scan_only {
+        if self.stage != Stage::Running {
             return;
         }
         loop {
