@@ -154,7 +154,7 @@ impl Run {
             if let Some(left) = &mut self.items_left {
                 *left = left.saturating_sub(pushed.rows as u64);
             }
-            self.quarantine(&segment_name(page.segment), pushed.quarantined);
+            self.quarantine(&page.segment.shard(), pushed.quarantined);
             match pushed.rest {
                 Some(rest) if rest > from => from = rest,
                 _ => break,
@@ -195,7 +195,7 @@ impl Run {
         }
         let message = format!(
             "{} of the scan made no successful call for {:.0} s (stall_timeout); the last error was: {error}",
-            segment_name(segment),
+            segment.shard(),
             self.options.stall_timeout.as_secs_f64()
         );
         Err(Error::new(ErrorKind::Stalled, message).with_cause(error))
@@ -265,8 +265,4 @@ impl Run {
         let checkpoint = &self.frontier.state().checkpoint;
         checkpoint.stream_arn == self.stream_arn && checkpoint.epoch == self.epoch
     }
-}
-
-pub(super) fn segment_name(segment: Segment) -> ShardId {
-    ShardId::new(format!("segment-{}-of-{}", segment.index + 1, segment.total))
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod service;
+mod snapshot;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
