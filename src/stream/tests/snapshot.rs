@@ -34,7 +34,11 @@ fn without_stream() -> Error {
 fn ready_comes_when_the_last_batch_of_the_snapshot_is_taken() {
     let script = scanned(&[(&[1, 2], false), (&[3], true)]);
     let consumer = snapshot_of(script);
-    consumer.until(|stream| stream.metrics().and_then(|all| all.snapshot).filter(|scan| scan.ready));
+    let until = Instant::now() + PATIENCE;
+    while !consumer.stream.metrics().and_then(|all| all.snapshot).is_some_and(|scan| scan.ready) {
+        assert!(Instant::now() < until, "the scan was never over");
+        std::thread::yield_now();
+    }
     assert!(!consumer.stream.is_ready());
     assert!(consumer.stream.ready().is_none());
     let mut numbers = Vec::new();
