@@ -15,6 +15,12 @@ from shardarrow.errors import UsageError
 
 _LARGEST = 2**63 - 1
 
+# `TotalSegments` of Scan is 1 to 1,000,000 (API reference).
+_MOST_SEGMENTS = 1_000_000
+
+# The stream keeps 24 hours: a slice must leave time to read what came meanwhile.
+_LONGEST_SLICE = 12 * 3600.0
+
 _UNITS = {
     "": 1,
     "b": 1,
@@ -46,11 +52,12 @@ class ReadingOptions(TypedDict, total=False):
     batch_bytes: int | str
     batch_wait: float | timedelta
     memory_limit: int | str
-    on_gap: Literal["fail", "continue"]
+    on_gap: Literal["fail", "resnapshot", "continue"]
     on_bad_record: Literal["fail", "quarantine"]
     poll_interval: float | timedelta
     discovery_interval: float | timedelta
     stall_timeout: float | timedelta
+    snapshot_slice: float | timedelta
 
 
 class StreamOptions(ReadingOptions, total=False):
@@ -73,6 +80,7 @@ STREAM_DEFAULTS: StreamOptions = {
     "poll_interval": 1.0,
     "discovery_interval": 60.0,
     "stall_timeout": 300.0,
+    "snapshot_slice": 900.0,
 }
 
 
@@ -133,8 +141,54 @@ def count(option: str, value: object) -> int:
     return value
 
 
-def stream_config(start: object, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a stream, with defaults for those not given.
+def at_least_one(option: str, value: object) -> int:
+    """A whole number, 1 or more.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if count(option, value) == 0:
+        raise UsageError(f"{option}=0 must be 1 or more")
+    return count(option, value)
+
+
+def segments_config(segments: object) -> int | None:
+    """Into how many parts the scan of a table is cut; `None` leaves it to the table's size.
+
+    Raises:
+        UsageError: The service takes no such number.
+    """
+    if segments is not None and at_least_one("segments", segments) > _MOST_SEGMENTS:
+        raise UsageError(f"segments={segments!r} must be at most {_MOST_SEGMENTS:,}")
+    return None if segments is None else count("segments", segments)
+
+
+def read_units_config(units: object) -> float | None:
+    """Read capacity units per second; `None` for no limit.
+
+    Raises:
+        UsageError: It is not a number above 0.
+    """
+    if units is None:
+        return None
+    if isinstance(units, bool) or not isinstance(units, int | float) or not 0 < units < math.inf:
+        raise UsageError(f"max_read_units={units!r} must be a number of read units per second, above 0")
+    return float(units)
+
+
+def _slice(value: float | timedelta) -> float:
+    slice_ = seconds("snapshot_slice", value)
+    if not 0 < slice_ <= _LONGEST_SLICE:
+        raise UsageError(
+            f"snapshot_slice={value!r} must be above 0 and at most 12 hours: the stream keeps changes for 24"
+        )
+    return slice_
+
+
+def stream_config(
+    start: object, options: Mapping[str, Any], snapshot: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The options of a stream, with defaults for those not given; `snapshot` are those of its scan.
 
     Raises:
         UsageError: An option is unknown or cannot work.
@@ -144,7 +198,8 @@ def stream_config(start: object, options: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"a stream has no option {option!r}{nearest(option, STREAM_DEFAULTS)}")
     all_options: dict[str, Any] = {**STREAM_DEFAULTS, **options}
     del all_options["on_bad_record"]
-    one_of("on_gap", all_options["on_gap"], ("fail", "continue"))
+    one_of("on_gap", all_options["on_gap"], ("fail", "resnapshot", "continue"))
+    slice_ = _slice(all_options.pop("snapshot_slice"))
     for option, value in all_options.items():
         match option:
             case "follow" | "on_gap":
@@ -155,7 +210,8 @@ def stream_config(start: object, options: Mapping[str, Any]) -> dict[str, Any]:
                 all_options[option] = size(option, value)
             case _:
                 all_options[option] = seconds(option, value)
-    return {"start": start, **all_options, "follow": bool(all_options["follow"])}
+    all_options["follow"] = bool(all_options["follow"])
+    return {"start": start, **all_options, "snapshot": {**(snapshot or {}), "slice": slice_}}
 
 
 def start_config(start: object, others: str | None) -> object:
@@ -169,22 +225,26 @@ def start_config(start: object, others: str | None) -> object:
             positions = [_position(start, start.shard)]
         case Mapping():
             positions = [_position(position, shard) for shard, position in start.items()]
-        case "earliest" | "latest" if others is not None:
-            raise UsageError(f'others= goes with positions; start="{start}" says it for every shard')
-        case "earliest" | "latest":
+        case "snapshot" | "earliest" | "latest" if others is not None:
+            raise UsageError(
+                f'others= says where shards start that positions in start= do not name; start="{start}" '
+                "says it for every shard"
+            )
+        case "snapshot" | "earliest" | "latest":
             return start
         case datetime.date():
             raise UsageError(
                 "DynamoDB Streams cannot start at a moment; "
-                'pass start="earliest", "latest", sa.at(...) or sa.after(...)'
+                'pass start="snapshot", "earliest", "latest", sa.at(...) or sa.after(...)'
             )
         case _:
             raise UsageError(
                 f"start={start!r} is not a place to start in DynamoDB Streams; "
-                'pass "earliest", "latest", sa.at(...), sa.after(...) or a dict of shard → position'
+                'pass "snapshot", "earliest", "latest", sa.at(...), sa.after(...) or a dict of shard → '
+                "position"
             )
     if not positions:
-        raise UsageError('start={} names no shard; name one, or pass "earliest" or "latest"')
+        raise UsageError('start={} names no shard; name one, or pass "snapshot", "earliest" or "latest"')
     one_of("others", others or "earliest", ("earliest", "latest"))
     return {"positions": {"positions": positions, "others": others or "earliest"}}
 

@@ -19,12 +19,15 @@ from shardarrow.options import (
     ReadingOptions,
     Start,
     StreamOptions,
+    at_least_one,
     columns_config,
     consumer,
     count,
     one_of,
+    read_units_config,
     schema_config,
     seconds,
+    segments_config,
     size,
     start_config,
     store,
@@ -74,8 +77,11 @@ class Source:
     """A description of where records come from. Make one with `dynamodb` or `source`."""
 
     table: str
-    start: Start | None = None
+    start: Start = "snapshot"
     others: Literal["earliest", "latest"] | None = None
+    segments: int | None = None
+    max_read_units: float | None = None
+    enable_stream: bool = False
     region: str | None = None
     endpoint_url: str | None = None
     profile: str | None = None
@@ -109,10 +115,15 @@ class Source:
                 raise UsageError(f"{option}= must be a text")
         if not isinstance(self.metadata_prefix, str):
             raise UsageError("metadata_prefix= must be a text")
-        if self.start is not None:
-            start_config(self.start, self.others)
-        elif self.others is not None:
-            raise UsageError("others= says where shards start that start= does not name; give start= as well")
+        if not isinstance(self.enable_stream, bool):
+            raise UsageError(f"enable_stream={self.enable_stream!r} must be True or False")
+        if self.enable_stream and self._names_a_stream:
+            raise UsageError(
+                f"enable_stream=True turns the stream of a table on, but {self.table!r} is one stream; "
+                "name the table instead"
+            )
+        start_config(self.start, self.others)
+        self._snapshot_config()
         self._decode_config("fail")
         self._connection_config()
 
@@ -129,11 +140,12 @@ class Source:
         batch_bytes: int | str = "16MiB",
         batch_wait: float | timedelta = 0.1,
         memory_limit: int | str = "256MiB",
-        on_gap: Literal["fail", "continue"] = "fail",
+        on_gap: Literal["fail", "resnapshot", "continue"] = "fail",
         on_bad_record: Literal["fail", "quarantine"] = "fail",
         poll_interval: float | timedelta = 1.0,
         discovery_interval: float | timedelta = 60.0,
         stall_timeout: float | timedelta = 300.0,
+        snapshot_slice: float | timedelta = 900.0,
     ) -> Stream:
         """Batches, one after the other: use the result with `async with` or `with`.
 
@@ -151,23 +163,20 @@ class Source:
             batch_bytes: A batch is handed out when it holds this much.
             batch_wait: The longest a row waits for others to fill its batch.
             memory_limit: For pages and batches not yet handed out; at least 64 MiB.
-            on_gap: What to do when records are known to be lost: fail, or write it down and go on.
+            on_gap: What to do when records are known to be lost: fail, scan the table again under a new
+                `Batch.epoch`, or write it down and go on.
             on_bad_record: What to do with a record that cannot be decoded. ``"quarantine"`` keeps it with
                 the checkpoint, so it needs one.
             poll_interval: The pause between two empty answers of a shard.
             discovery_interval: How often all shards are listed anew.
             stall_timeout: A shard without a successful call for so long is an error.
+            snapshot_slice: How long the table is scanned before the changes made meanwhile are read, in
+                turns, because a scan may take longer than the 24 hours that changes are kept. At most 12
+                hours.
 
         Raises:
             UsageError: An option cannot work. Nothing was contacted.
         """
-        one_of("commit", commit, ("auto", "manual"))
-        keeping = store(checkpoint)
-        is_memory = isinstance(keeping, MemoryStore)
-        if on_bad_record == "quarantine" and is_memory:
-            raise UsageError(
-                'on_bad_record="quarantine" keeps records with the checkpoint; give checkpoint= a path'
-            )
         options: StreamOptions = {
             "commit_interval": commit_interval,
             "follow": follow,
@@ -181,47 +190,78 @@ class Source:
             "poll_interval": poll_interval,
             "discovery_interval": discovery_interval,
             "stall_timeout": stall_timeout,
+            "snapshot_slice": snapshot_slice,
         }
+        one_of("commit", commit, ("auto", "manual"))
+        return self._stream(checkpoint, name, commit, {}, options)
+
+    def _stream(
+        self,
+        checkpoint: Checkpoint,
+        name: str,
+        commit: Literal["auto", "manual"],
+        scan: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> Stream:
+        """A stream that keeps its own checkpoint; `scan` says what is special about its scan."""
+        keeping = store(checkpoint)
+        memory = keeping._native if isinstance(keeping, MemoryStore) else None
+        if options.get("on_bad_record") == "quarantine" and memory is not None:
+            raise UsageError(
+                'on_bad_record="quarantine" keeps records with the checkpoint; give checkpoint= a path'
+            )
         return Stream(
-            self._config(keeping._config(consumer(name)), options),
+            self._config(keeping._config(consumer(name)), options, scan),
             title=self.table,
             commit=commit,
-            memory=keeping._native if isinstance(keeping, MemoryStore) else None,
+            memory=memory,
             one_schema=self.schema is not None or self.images == "json",
         )
 
-    def read(self, **options: Unpack[ReadingOptions]) -> Table:
+    def read(self, *, limit: int | None = None, **options: Unpack[ReadingOptions]) -> Table:
         """What is there now, as one table with one schema.
 
+        With ``start="snapshot"`` these are the table's items, by a scan alone: it needs no stream, and
+        an item changed meanwhile is there as it was before or after. Otherwise they are the changes that
+        the stream still has.
+
         Args:
+            limit: The most rows, whichever come first; a scan reads little more than that.
             **options: Those of `stream` that do not concern following or committing. What exceeds
                 `memory_limit` rests in a temporary file.
 
         Raises:
             ShardArrowError: As `stream`, and whatever reading meets.
         """
-        stream, table = self._reading(options)
+        stream, table = self._reading(limit, options)
         with stream:
             for batch in stream:
                 table.push(batch._native)
+                if table.is_full:
+                    break
             stream._fit(table)
         return Table(table)
 
-    async def read_async(self, **options: Unpack[ReadingOptions]) -> Table:
+    async def read_async(self, *, limit: int | None = None, **options: Unpack[ReadingOptions]) -> Table:
         """As `read`, for an event loop."""
-        stream, table = self._reading(options)
+        stream, table = self._reading(limit, options)
         async with stream:
             async for batch in stream:
                 table.push(batch._native)
+                if table.is_full:
+                    break
             stream._fit(table)
         return Table(table)
 
-    def _reading(self, options: ReadingOptions) -> tuple[Stream, _native.Table]:
+    def _reading(self, limit: int | None, options: ReadingOptions) -> tuple[Stream, _native.Table]:
         for option in ("checkpoint", "name", "commit", "commit_interval", "follow"):
             if option in options:
                 raise UsageError(f"read() takes no {option}=; use stream() to follow or to commit")
-        limit = options.get("memory_limit", STREAM_DEFAULTS["memory_limit"])
-        return self.stream(follow=False, **options), _native.Table(size("memory_limit", limit))
+        most = None if limit is None else at_least_one("limit", limit)
+        memory = size("memory_limit", options.get("memory_limit", STREAM_DEFAULTS["memory_limit"]))
+        scan = {"scan_only": self.start == "snapshot", "limit": most}
+        stream = self._stream(None, "default", "auto", scan, {"follow": False, **options})
+        return stream, _native.Table(memory, most)
 
     def shards(self) -> list[Shard]:
         """The shards of the table's stream, parents before their children."""
@@ -242,24 +282,42 @@ class Source:
 
     # The form in which this crosses to the core
 
-    def _config(self, keep: Mapping[str, str | None], options: StreamOptions) -> dict[str, Any]:
+    def _config(
+        self,
+        keep: Mapping[str, str | None],
+        options: Mapping[str, Any],
+        scan: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        if options.get("on_gap") == "resnapshot" and self._names_a_stream:
+            raise UsageError(
+                f'on_gap="resnapshot" scans a table again and follows its newest stream, but {self.table!r} '
+                "is one stream; name the table instead"
+            )
+        start = start_config(self.start, self.others)
+        snapshot = {**self._snapshot_config(), "limit": None, "scan_only": False, **(scan or {})}
         return {
             "source": self._source_config(),
             "decode": self._decode_config(options.get("on_bad_record", "fail")),
-            "stream": stream_config(self._start_config(), options),
+            "stream": stream_config(start, options, snapshot),
             "checkpoint": dict(keep),
         }
 
-    def _start_config(self) -> object:
-        if self.start is None:
-            raise UsageError(
-                f'start is not given for {self.table!r}; pass start="earliest" for the oldest record still '
-                'in the stream, or start="latest" for changes made from now on'
-            )
-        return start_config(self.start, self.others)
+    def _snapshot_config(self) -> dict[str, Any]:
+        return {
+            "segments": segments_config(self.segments),
+            "max_read_units": read_units_config(self.max_read_units),
+        }
+
+    @property
+    def _names_a_stream(self) -> bool:
+        return self.table.startswith("arn:") and "/stream/" in self.table
 
     def _source_config(self) -> dict[str, Any]:
-        return {"table": self.table, "connection": self._connection_config()}
+        return {
+            "table": self.table,
+            "enable_stream": self.enable_stream,
+            "connection": self._connection_config(),
+        }
 
     def _connection_config(self) -> dict[str, str | float]:
         given = {name: value for name in (*_PLACE, *_TIMEOUTS) if (value := getattr(self, name)) is not None}
@@ -289,8 +347,11 @@ class Source:
 def dynamodb(
     table: str,
     *,
-    start: Start | None = None,
+    start: Start = "snapshot",
     others: Literal["earliest", "latest"] | None = None,
+    segments: int | None = None,
+    max_read_units: float | None = None,
+    enable_stream: bool = False,
     region: str | None = None,
     endpoint_url: str | None = None,
     profile: str | None = None,
@@ -313,17 +374,21 @@ def dynamodb(
     metadata_prefix: str = "_",
     max_columns: int = 1000,
 ) -> Source:
-    """The changes of a DynamoDB table, from its stream. Nothing connects yet.
+    """A DynamoDB table: what it holds, and then its changes from its stream. Nothing connects yet.
 
     What is not given of the connection comes from the standard AWS chain: environment, profile, single
     sign-on, container, instance, web identity.
 
     Args:
         table: The table's name, its ARN, or the ARN of its stream.
-        start: From when, where the checkpoint knows nothing yet: ``"earliest"`` is the oldest record
-            still in the stream, ``"latest"`` are changes made from now on; `at` or `after`, or a dict of
-            shard → position, are exact places.
+        start: From when, where the checkpoint knows nothing yet: ``"snapshot"`` scans the table and then
+            follows its changes without a gap, ``"earliest"`` is the oldest record still in the stream,
+            ``"latest"`` are changes made from now on; `at` or `after`, or a dict of shard → position, are
+            exact places.
         others: Where the shards start that such places do not name; by default ``"earliest"``.
+        segments: Into how many parts the scan is cut; by default as many as the table's size asks for.
+        max_read_units: The most read capacity units per second that the scan may take.
+        enable_stream: Whether to turn the table's stream on, with new and old images, when it is off.
         region: Such as ``"eu-west-1"``.
         endpoint_url: Where the service is, if not at AWS.
         profile: A profile of the AWS configuration files.
@@ -353,7 +418,7 @@ def dynamodb(
 
 
 def source(text: str) -> Source:
-    """The source that a URL names: ``dynamodb://orders?region=eu-west-1&start=earliest``.
+    """The source that a URL names: ``dynamodb://orders?region=eu-west-1&segments=8``.
 
     It takes every option of `dynamodb`: ``schema`` as ``name:type`` pairs and ``columns`` as names, with
     commas; ``start`` also as ``after:SEQUENCE@SHARD``.
@@ -369,6 +434,9 @@ _CONVERTERS: dict[str, Callable[[str, str], object]] = {
     **{field.name: url.text for field in fields(Source) if field.name != "table"},
     **dict.fromkeys(_TIMEOUTS, url.number),
     "start": url.start,
+    "segments": url.whole,
+    "max_read_units": url.amount,
+    "enable_stream": url.flag,
     "schema": url.types,
     "columns": url.names,
     "old_image": url.flag,

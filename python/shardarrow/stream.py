@@ -7,6 +7,7 @@ import contextlib
 import html
 import json
 import logging
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -23,8 +24,32 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("shardarrow")
 
+# Seconds without a batch taken, after which a wait for `ready` says what it waits for.
+_PATIENCE = 10.0
+
 # Seconds. An event loop gets a turn at least every 10 ms; the body of the loop needs time as well.
 _TURN = 0.005
+
+
+class _Watch:
+    """Says, once, that a wait for `ready` depends on batches that nobody takes."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._taken = stream._handed_out
+        self._warned = False
+
+    def look(self) -> None:
+        """To be called every `_PATIENCE` seconds."""
+        before, self._taken = self._taken, self._stream._handed_out
+        if before == self._taken and not self._stream._waiting.locked() and not self._warned:
+            self._warned = True
+            _log.warning(
+                "%s: waiting to be ready, but for %d seconds nobody has taken a batch; ready comes only "
+                "while another task or thread takes them",
+                self._stream._title,
+                _PATIENCE,
+            )
 
 
 class _Ended:
@@ -282,14 +307,72 @@ class Stream:
             native.done(number, alone)
         return native.flush()
 
+    # Ready
+
+    @property
+    def ready(self) -> bool:
+        """Whether the snapshot is complete and every change made up to its end has been handed out.
+
+        It needs no further record to become true, but it does need somebody who takes the batches. A
+        stream that did not begin with a snapshot is ready when it is open.
+        """
+        native = self._known_stream()
+        self._relay_log()
+        return native.ready
+
+    async def wait_ready(self) -> None:
+        """Waits until the stream is `ready`; in a thread, use `wait_ready_blocking`.
+
+        Ready comes when the last batch of the snapshot is handed out, so another task must take the
+        batches meanwhile. If nobody does, a warning in the log says so.
+
+        Raises:
+            ShardArrowError: What ended the stream before it was ready.
+        """
+        native, watch = self._known_stream(), _Watch(self)
+        while not await self._ready_within(native, _PATIENCE):
+            watch.look()
+        self._relay_log()
+
+    async def _ready_within(self, native: _native.Stream, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds) as turn:
+                return await wait(native.bell, lambda: native.poll_ready() or None)
+        except TimeoutError:
+            # A stream that failed may raise one of its own.
+            if not turn.expired():
+                raise
+            return False
+
+    def wait_ready_blocking(self, timeout: float | None = None) -> None:
+        """As `wait_ready`, for a thread beside the one that takes the batches.
+
+        Args:
+            timeout: The most seconds to wait.
+
+        Raises:
+            TimeoutError: It did not come in time.
+            ShardArrowError: What ended the stream before it was ready.
+        """
+        native, watch = self._known_stream(), _Watch(self)
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while not native.wait_ready(min(_PATIENCE, until - time.monotonic())):
+            if time.monotonic() >= until:
+                raise TimeoutError(
+                    f"the stream of {self._title} was not ready within {timeout} seconds; ready comes only "
+                    "while its batches are taken"
+                )
+            watch.look()
+        self._relay_log()
+
     # Looking
 
     def metrics(self) -> dict[str, Any]:
         """Counts, lag and memory, per shard and in total. It works while the stream is failing too.
 
         ``state`` is ``"opening"``, ``"open"``, ``"ended"``, ``"failed"`` or ``"closed"``; ``batches`` are
-        those handed out, ``held`` those not committed; sizes are bytes. Before the table is known there
-        are only the first two.
+        those handed out, ``held`` those not committed; sizes are bytes. ``snapshot`` says how far the scan
+        of the table is, and is `None` without one. Before the table is known there are only the first two.
         """
         native = self._known_stream()
         self._relay_log()
@@ -312,8 +395,8 @@ class Stream:
     def _relay_log(self) -> None:
         """Writes what the core noticed, on this thread: the core's own threads never touch Python."""
         if self._native_stream is not None:
-            for line in self._native_stream.drain_log():
-                _log.warning("%s: %s", self._title, line)
+            for is_warning, line in self._native_stream.drain_log():
+                _log.log(logging.WARNING if is_warning else logging.INFO, "%s: %s", self._title, line)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """The batches as one Arrow stream, once.

@@ -89,6 +89,14 @@ def whole(option: str, value: str) -> int:
     return int(value)
 
 
+def amount(option: str, value: str) -> float:
+    """A number."""
+    try:
+        return float(value)
+    except ValueError:
+        raise UsageError(f"{option}={value!r} in the URL must be a number") from None
+
+
 def number(option: str, value: str) -> float:
     """A number of seconds."""
     try:

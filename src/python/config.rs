@@ -14,7 +14,7 @@ use crate::checkpoint::{Checkpoint, CheckpointStore};
 use crate::decode::{DecodeOptions, decoder};
 use crate::error::{Error, Result};
 use crate::position::{Position, SequenceNumber, ShardId};
-use crate::run::{Keeper, OnGap, Options, Others, Start};
+use crate::run::{Keeper, OnGap, Options, Others, SnapshotOptions, Start};
 use crate::source::Source;
 use crate::source::streams::Streams;
 use crate::stream::{Keep, Plan};
@@ -36,6 +36,7 @@ pub(super) struct Config {
 pub(super) struct SourceConfig {
     table: String,
     connection: Connection,
+    enable_stream: bool,
 }
 
 #[derive(Deserialize)]
@@ -53,18 +54,31 @@ struct StreamConfig {
     poll_interval: f64,
     discovery_interval: f64,
     stall_timeout: f64,
+    snapshot: SnapshotConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SnapshotConfig {
+    segments: Option<u32>,
+    slice: f64,
+    max_read_units: Option<f64>,
+    limit: Option<u64>,
+    scan_only: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum OnGapConfig {
     Fail,
+    Resnapshot,
     Continue,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum StartConfig {
+    Snapshot,
     Earliest,
     Latest,
     Positions { positions: Vec<PositionConfig>, others: OthersConfig },
@@ -107,8 +121,11 @@ impl Config {
 
     pub(super) fn into_plan(self, shelf: Shelf) -> Result<Plan> {
         let decode = self.decode;
+        let mut options = self.stream.into_options()?;
+        options.snapshot.columns = decode.columns.as_deref().map(Arc::from);
         Ok(Plan {
-            options: self.stream.into_options()?,
+            options,
+            enable_stream: self.source.enable_stream,
             keep: self.checkpoint.into_keep(shelf)?,
             source: self.source.into_source()?,
             decoder: Box::new(move |description, resumed| decoder(&decode, &description.keys, resumed)),
@@ -158,14 +175,30 @@ impl StreamConfig {
             batch_wait: seconds("batch_wait", self.batch_wait)?,
             memory_limit: self.memory_limit,
             page_bytes: 0,
+            scan_page_bytes: 0,
             on_gap: match self.on_gap {
                 OnGapConfig::Fail => OnGap::Fail,
+                OnGapConfig::Resnapshot => OnGap::Resnapshot,
                 OnGapConfig::Continue => OnGap::Continue,
             },
             poll_interval: seconds("poll_interval", self.poll_interval)?,
             discovery_interval: seconds("discovery_interval", self.discovery_interval)?,
             stall_timeout: seconds("stall_timeout", self.stall_timeout)?,
             seed: seed(),
+            snapshot: self.snapshot.into_options()?,
+        })
+    }
+}
+
+impl SnapshotConfig {
+    fn into_options(self) -> Result<SnapshotOptions> {
+        Ok(SnapshotOptions {
+            segments: self.segments,
+            slice: seconds("snapshot_slice", self.slice)?,
+            max_read_units: self.max_read_units,
+            columns: None,
+            limit: self.limit,
+            scan_only: self.scan_only,
         })
     }
 }
@@ -197,6 +230,7 @@ fn seed() -> u64 {
 impl From<StartConfig> for Start {
     fn from(start: StartConfig) -> Self {
         match start {
+            StartConfig::Snapshot => Self::Snapshot,
             StartConfig::Earliest => Self::Earliest,
             StartConfig::Latest => Self::Latest,
             StartConfig::Positions { positions, others } => Self::Positions {

@@ -16,7 +16,7 @@ use super::table::Table;
 use crate::checkpoint::{QuarantinedRecord, Save};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::KeyKind;
-use crate::stream::{self, Answer, Next};
+use crate::stream::{self, Answer, Level, Next};
 
 /// `(shard, sequence number, raw record, reason)`.
 type Quarantined = (String, Option<String>, Py<PyBytes>, String);
@@ -82,6 +82,25 @@ impl Stream {
     #[getter]
     fn ended(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.here(py)?.is_ended())
+    }
+
+    /// Whether the snapshot is complete and every change made up to its end was taken.
+    #[getter]
+    fn ready(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.here(py)?.is_ready())
+    }
+
+    /// As `ready`, but raises what ended the stream when that came first.
+    fn poll_ready(&self, py: Python<'_>) -> PyResult<bool> {
+        self.here(py)?.ready().transpose().or_raise(py).map(|ready| ready.is_some())
+    }
+
+    /// Waits up to `timeout` seconds for `poll_ready`.
+    fn wait_ready(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let stream = self.here(py)?;
+        let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(Duration::ZERO);
+        let ready = wait_for(py, &self.signal, Some(timeout), || stream.ready())?;
+        ready.transpose().or_raise(py).map(|ready| ready.is_some())
     }
 
     fn done(&self, py: Python<'_>, batch: u64, alone: bool) -> PyResult<()> {
@@ -151,9 +170,10 @@ impl Stream {
         Ok(records(py, &quarantined))
     }
 
-    /// Lines for the log since the last call.
-    fn drain_log(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        Ok(self.here(py)?.drain_log())
+    /// `(whether it is a warning, text)` of each line for the log since the last call.
+    fn drain_log(&self, py: Python<'_>) -> PyResult<Vec<(bool, String)>> {
+        let lines = self.here(py)?.drain_log().into_iter();
+        Ok(lines.map(|line| (line.level == Level::Warning, line.text)).collect())
     }
 
     /// `(table, table_arn, stream_arn, [(key, "S" | "N" | "B")], whether records carry new images)`.

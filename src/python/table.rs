@@ -30,15 +30,22 @@ impl Table {
 
 #[pymethods]
 impl Table {
-    /// `limit`: bytes held in memory; more goes to a temporary file.
+    /// `limit`: bytes held in memory; more goes to a temporary file. `most`: the rows it takes.
     #[new]
-    fn new(limit: usize) -> Self {
-        Self(Mutex::new(stream::Table::new(limit, conform)))
+    #[pyo3(signature = (limit, most=None))]
+    fn new(limit: usize, most: Option<usize>) -> Self {
+        Self(Mutex::new(stream::Table::new(limit, conform).with_most(most)))
     }
 
     fn push(&self, py: Python<'_>, batch: &Batch) -> PyResult<()> {
         let batch = batch.0.clone();
         py.detach(|| self.inner().push(&batch.records, batch.bytes)).or_raise(py)
+    }
+
+    /// Whether it takes no more rows.
+    #[getter]
+    fn is_full(&self) -> bool {
+        self.inner().is_full()
     }
 
     #[getter]

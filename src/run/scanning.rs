@@ -207,7 +207,8 @@ impl Run {
     pub(super) fn become_ready(&mut self, now: Now) -> Result<()> {
         let waits = |snapshot: &&Snapshot| snapshot.slice() == Slice::Over && !snapshot.is_ready();
         let Some(ended) = self.snapshot.as_ref().filter(waits).map(Snapshot::ended) else { return Ok(()) };
-        if self.stage != Stage::Running || !self.all_have_passed(ended, now) {
+        let alone = self.options.snapshot.scan_only;
+        if alone || self.stage != Stage::Running || !self.all_have_passed(ended, now) {
             return Ok(());
         }
         if let Some(snapshot) = &mut self.snapshot {
@@ -216,7 +217,6 @@ impl Run {
         self.deltas.push(Delta::Ready);
         self.flush()?;
         self.ready_from = self.frontier.last();
-        self.warn(format!("the snapshot of {} is complete (epoch {})", self.description.table, self.epoch));
         Ok(())
     }
 

@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 use crate::run::{Action, Event, Now, Run};
 use crate::source::Source;
 
+const READY: &str =
+    "ready: the snapshot is complete, and every change made up to its end has been handed out";
+
 /// Runs one stream to its end and says how it went, also when the driver itself panics.
 pub(super) async fn supervise(
     plan: Plan,
@@ -127,7 +130,7 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Event(event) => self.step(event),
+            Command::Event(event) => self.hear(event),
             Command::Flush(ticket) => self.flush(ticket),
             Command::State(answer) => {
                 let state = self.with_run(|run, _| run.state());
@@ -144,6 +147,22 @@ impl Driver {
         let actions = self.with_run(|run, now| run.step(event, now));
         self.carry_out(actions);
         self.resolve_tickets();
+    }
+
+    fn hear(&mut self, event: Event) {
+        let taken = matches!(event, Event::Taken { .. });
+        self.step(event);
+        if taken && self.heard_last() {
+            (self.shared.wake)();
+        }
+    }
+
+    /// Counts a batch as heard of. Says whether it was the last one of a stream that is over: only
+    /// then is it certain what taking it meant.
+    fn heard_last(&self) -> bool {
+        let mut front = self.shared.front();
+        front.unheard = front.unheard.saturating_sub(1);
+        front.unheard == 0 && front.outcome.is_some()
     }
 
     fn saved(&mut self, event: Event) {
@@ -206,11 +225,20 @@ impl Driver {
         for action in actions {
             self.act(action);
         }
-        let open = self.with_run(|run, _| run.is_open());
+        let (open, ready) = self.with_run(|run, _| (run.is_open(), run.is_ready()));
         let mut front = self.shared.front();
-        if open && front.opened.is_none() {
+        let opens = open && front.opened.is_none();
+        let turns = ready != front.ready;
+        // A stream that is ready from the first has nothing to announce.
+        if turns && ready && matches!(front.opened, Some(Ok(()))) {
+            front.log.inform(READY);
+        }
+        front.ready = ready;
+        if opens {
             front.opened = Some(Ok(()));
-            drop(front);
+        }
+        drop(front);
+        if opens || turns {
             (self.shared.wake)();
         }
     }
@@ -224,7 +252,7 @@ impl Driver {
                 }
             },
             Action::Warn(line) => {
-                self.shared.front().log.push(line);
+                self.shared.front().log.warn(line);
                 (self.shared.wake)();
             }
             Action::Fail(error) => self.fail(error),
@@ -238,9 +266,7 @@ impl Driver {
             | Action::Open { .. }
             | Action::Fetch { .. }
             | Action::Scan(_)
-            | Action::Describe => {
-                self.ask_source(action);
-            }
+            | Action::Describe => self.ask_source(action),
         }
     }
 

@@ -3,7 +3,9 @@
 //! Everything here is non-blocking. Whoever waits is told through a `Wake` that something changed,
 //! and looks again.
 
+mod describing;
 mod driver;
+mod log;
 mod opening;
 mod runtime;
 mod store;
@@ -26,6 +28,8 @@ use crate::page::Description;
 use crate::run::{Event, Metrics, Options, Run};
 use crate::source::Source;
 
+use log::Log;
+pub use log::{Level, Line};
 pub use runtime::{shut_down, spawn};
 pub use table::{Conform, Table, TableReader};
 
@@ -40,8 +44,10 @@ pub struct Plan {
     pub source: Arc<dyn Source>,
     pub decoder: MakeDecoder,
     pub keep: Keep,
-    /// `keeper` and `page_bytes` are set on opening, from `keep` and from the source.
+    /// `keeper` and the sizes of pages are set on opening, from `keep` and from the source.
     pub options: Options,
+    /// Whether to turn the table's stream on when it is off.
+    pub enable_stream: bool,
 }
 
 /// Where the checkpoint comes from and goes to.
@@ -109,6 +115,9 @@ struct Front {
     description: Option<Arc<Description>>,
     schema: Option<SchemaRef>,
     queue: VecDeque<Arc<Batch>>,
+    /// Batches that were taken but of which the run has not heard yet.
+    unheard: usize,
+    ready: bool,
     outcome: Option<Result<()>>,
     closed: Option<Result<()>>,
     last_words: Option<LastWords>,
@@ -122,31 +131,10 @@ struct LastWords {
     quarantined: Vec<QuarantinedRecord>,
 }
 
-/// Lines for the log until somebody fetches them; beyond the limit they are only counted.
-#[derive(Default)]
-struct Log {
-    lines: VecDeque<String>,
-    dropped: usize,
-}
-
-impl Log {
-    const LIMIT: usize = 1000;
-
-    fn push(&mut self, line: String) {
-        if self.lines.len() < Self::LIMIT {
-            self.lines.push_back(line);
-        } else {
-            self.dropped += 1;
-        }
-    }
-
-    fn drain(&mut self) -> Vec<String> {
-        let mut lines: Vec<String> = self.lines.drain(..).collect();
-        match std::mem::take(&mut self.dropped) {
-            0 => {}
-            dropped => lines.push(format!("{dropped} further log lines were dropped")),
-        }
-        lines
+impl Front {
+    /// Whether every batch was taken, and what that meant is known.
+    fn is_drained(&self) -> bool {
+        self.queue.is_empty() && (self.unheard == 0 || self.closed.is_some())
     }
 }
 
@@ -186,6 +174,10 @@ fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the stream is closed; open a new one with source.stream(...)")
 }
 
+fn never_ready() -> Error {
+    Error::new(ErrorKind::Closed, "the stream ended before its snapshot was complete")
+}
+
 impl Stream {
     /// Starts opening in the background and returns at once.
     ///
@@ -223,14 +215,15 @@ impl Stream {
     pub fn try_next(&self) -> Next {
         let mut front = self.shared.front();
         if let Some(batch) = front.queue.pop_front() {
+            front.unheard += 1;
             drop(front);
             self.send(Command::Event(Event::Taken { batch: batch.number }));
             return Next::Batch(batch);
         }
         let next = match &front.outcome {
-            None => Next::Pending,
-            Some(Ok(())) => Next::Ended,
-            Some(Err(error)) => Next::Failed(error.clone()),
+            Some(Ok(())) if front.is_drained() => Next::Ended,
+            Some(Err(error)) if front.is_drained() => Next::Failed(error.clone()),
+            _ => Next::Pending,
         };
         drop(front);
         if self.unsaved.swap(false, Ordering::Relaxed) {
@@ -242,7 +235,26 @@ impl Stream {
     /// Whether every batch was taken and the stream ended without a failure.
     pub fn is_ended(&self) -> bool {
         let front = self.shared.front();
-        front.queue.is_empty() && matches!(front.outcome, Some(Ok(())))
+        front.is_drained() && matches!(front.outcome, Some(Ok(())))
+    }
+
+    /// Whether the snapshot is complete and every change made up to its end was taken.
+    pub fn is_ready(&self) -> bool {
+        self.shared.front().ready
+    }
+
+    /// As `is_ready`, for one who waits: `None` while it may still come. It comes by taking batches.
+    ///
+    /// # Errors
+    /// What ended the stream, when it ended before it was ready.
+    pub fn ready(&self) -> Option<Result<()>> {
+        let front = self.shared.front();
+        match &front.outcome {
+            _ if front.ready => Some(Ok(())),
+            Some(Err(error)) if front.is_drained() || front.closed.is_some() => Some(Err(error.clone())),
+            Some(Ok(())) if front.is_drained() || front.closed.is_some() => Some(Err(never_ready())),
+            _ => None,
+        }
     }
 
     /// The consumer is done with this batch (`alone`), or with it and all before it.
@@ -307,7 +319,7 @@ impl Stream {
     }
 
     /// Lines for the log since the last call.
-    pub fn drain_log(&self) -> Vec<String> {
+    pub fn drain_log(&self) -> Vec<Line> {
         self.shared.front().log.drain()
     }
 

@@ -1,16 +1,14 @@
 //! From a plan to a run that may start.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 
+use super::describing::describe;
 use super::store::Store;
 use super::{Keep, Plan, Shared};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
-use crate::page::Description;
 use crate::run::{Event, Keeper, Run};
 use crate::source::Source;
 
@@ -36,7 +34,8 @@ pub(super) async fn open(
     };
     let source = plan.source;
     options.page_bytes = source.page_bytes();
-    let description = describe(source.as_ref()).await?;
+    options.scan_page_bytes = source.scan_page_bytes();
+    let description = describe(source.as_ref(), &options, plan.enable_stream, checkpoint.as_ref()).await?;
     let schema = checkpoint.as_ref().map(|checkpoint: &Checkpoint| checkpoint.schema.clone());
     let mut decoder = (plan.decoder)(&description, schema.as_deref())?;
     let columns = decoder.flush()?.schema();
@@ -46,16 +45,4 @@ pub(super) async fn open(
     drop(front);
     *shared.run() = Some(Run::new(description, options, decoder, checkpoint)?);
     Ok(source)
-}
-
-/// Asks twice: opening should not fail for one lost answer, nor hide that nobody is there.
-async fn describe(source: &dyn Source) -> Result<Description> {
-    const PAUSE: Duration = Duration::from_millis(200);
-    match source.describe().await {
-        Err(error) if error.retryable() => {
-            sleep(PAUSE).await;
-            source.describe().await
-        }
-        answer => answer,
-    }
 }

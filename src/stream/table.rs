@@ -23,6 +23,8 @@ pub struct Table {
     rows: usize,
     bytes: usize,
     limit: usize,
+    /// Rows beyond these are not taken.
+    most: Option<usize>,
     resting: Vec<Part>,
     memory: Vec<RecordBatch>,
     file: Option<Arc<File>>,
@@ -42,6 +44,7 @@ impl Table {
             rows: 0,
             bytes: 0,
             limit,
+            most: None,
             resting: Vec::new(),
             memory: Vec::new(),
             file: None,
@@ -49,13 +52,27 @@ impl Table {
         }
     }
 
+    /// The table takes the first `most` rows.
+    #[must_use]
+    pub fn with_most(mut self, most: Option<usize>) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// Whether it takes no more rows.
+    pub fn is_full(&self) -> bool {
+        self.most.is_some_and(|most| self.rows >= most)
+    }
+
     /// # Errors
     /// `Internal` when the temporary file cannot be written.
     pub fn push(&mut self, records: &RecordBatch, bytes: usize) -> Result<()> {
+        let room = self.most.map_or(usize::MAX, |most| most - self.rows);
+        let records = records.slice(0, records.num_rows().min(room));
         self.schema = records.schema();
         self.rows += records.num_rows();
         self.bytes += bytes;
-        self.memory.push(records.clone());
+        self.memory.push(records);
         if self.bytes > self.limit { self.rest().map_err(unwritable) } else { Ok(()) }
     }
 

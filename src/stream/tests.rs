@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod snapshot;
+
 use std::collections::VecDeque;
 use std::sync::Condvar;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,8 +15,8 @@ use super::*;
 use crate::checkpoint::memory::MemoryStore;
 use crate::decode::{Pushed, Room, Skip};
 use crate::page::{
-    Cursor, ItemsPage, Listing, OpenAt, Opened, Page, ScanRequest, Scope, Shard, StreamStatus,
-    TableDescription, ViewType,
+    Cursor, ItemsPage, Listing, OpenAt, Opened, Page, ScanKey, ScanRequest, Scope, Segment, Shard,
+    StreamStatus, TableDescription, ViewType,
 };
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::run::{Keeper, OnGap, SnapshotOptions, Start};
@@ -40,12 +42,33 @@ impl Drop for Dropped {
 }
 
 /// One open shard. Behind the script it gives empty pages.
-#[derive(Default)]
 struct Script {
     steps: Mutex<VecDeque<Step>>,
     describe: Mutex<VecDeque<Error>>,
     describes: AtomicUsize,
+    enables: AtomicUsize,
     silent: bool,
+    table: TableDescription,
+    view: Option<ViewType>,
+    status: Option<StreamStatus>,
+    /// The numbers of each page of the one segment, and whether it is the last.
+    items: Mutex<VecDeque<(Vec<i64>, bool)>>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            steps: Mutex::default(),
+            describe: Mutex::default(),
+            describes: AtomicUsize::default(),
+            enables: AtomicUsize::default(),
+            silent: false,
+            table: table(),
+            view: None,
+            status: None,
+            items: Mutex::default(),
+        }
+    }
 }
 
 impl Script {
@@ -61,24 +84,11 @@ impl Source for Script {
             if self.silent {
                 std::future::pending::<()>().await;
             }
-            self.describe.lock().unwrap().pop_front().map_or_else(|| Ok(description()), Err)
+            let failure = self.describe.lock().unwrap().pop_front();
+            let (view, status) = (self.view.unwrap_or(ViewType::NewImage), self.status);
+            let status = status.unwrap_or(StreamStatus::Enabled);
+            failure.map_or_else(|| Ok(Description { view, status, ..description() }), Err)
         })
-    }
-
-    fn describe_table(&self) -> source::Answer<'_, TableDescription> {
-        Box::pin(async { Err(refused()) })
-    }
-
-    fn enable_stream(&self) -> source::Answer<'_, Description> {
-        Box::pin(async { Err(refused()) })
-    }
-
-    fn scan<'a>(&'a self, _: &'a ScanRequest) -> source::Answer<'a, ItemsPage> {
-        Box::pin(async { Err(refused()) })
-    }
-
-    fn scan_page_bytes(&self) -> usize {
-        1
     }
 
     fn list<'a>(&'a self, _: &'a str, _: &'a Scope) -> source::Answer<'a, Listing> {
@@ -106,7 +116,32 @@ impl Source for Script {
         })
     }
 
+    fn describe_table(&self) -> source::Answer<'_, TableDescription> {
+        Box::pin(async { Ok(self.table.clone()) })
+    }
+
+    fn enable_stream(&self) -> source::Answer<'_, Description> {
+        Box::pin(async {
+            self.enables.fetch_add(1, Ordering::SeqCst);
+            Ok(description())
+        })
+    }
+
+    fn scan<'a>(&'a self, request: &'a ScanRequest) -> source::Answer<'a, ItemsPage> {
+        let numbers = self.items.lock().unwrap().pop_front();
+        Box::pin(async move {
+            match numbers {
+                None => std::future::pending().await,
+                Some((numbers, is_last)) => Ok(items_page(request.segment, &numbers, is_last)),
+            }
+        })
+    }
+
     fn page_bytes(&self) -> usize {
+        1 << 20
+    }
+
+    fn scan_page_bytes(&self) -> usize {
         1 << 20
     }
 }
@@ -130,9 +165,21 @@ fn description() -> Description {
         keys: vec![],
         view: ViewType::NewImage,
         status: StreamStatus::Enabled,
-        items: None,
-        bytes: None,
+        items: Some(3),
+        bytes: Some(300),
     }
+}
+
+fn table() -> TableDescription {
+    let Description { table, table_arn, stream_arn, keys, items, bytes, .. } = description();
+    TableDescription { table, table_arn, keys, items, bytes, stream_arn: Some(stream_arn) }
+}
+
+fn items_page(segment: Segment, numbers: &[i64], is_last: bool) -> ItemsPage {
+    let Page { body, records, server_time, .. } = page(numbers);
+    let next = (!is_last).then(|| ScanKey("next".into()));
+    let scanned = numbers.len() as u64;
+    ItemsPage { segment, body, items: records, next, scanned, units: None, server_time }
 }
 
 /// A row for each number of a page.
@@ -153,8 +200,12 @@ impl Decoder for Numbers {
         Ok(Pushed { rows, last, ..Pushed::default() })
     }
 
-    fn push_items(&mut self, _: &ItemsPage, _: usize, _: Room) -> Result<Pushed> {
-        Err(refused())
+    fn push_items(&mut self, page: &ItemsPage, from: usize, _: Room) -> Result<Pushed> {
+        let numbers =
+            page.body[from..].chunks_exact(8).map(|raw| i64::from_le_bytes(raw.try_into().unwrap()));
+        let before = self.rows.len();
+        self.rows.extend(numbers);
+        Ok(Pushed { rows: self.rows.len() - before, ..Pushed::default() })
     }
 
     fn rows(&self) -> usize {
@@ -252,12 +303,16 @@ struct Consumer {
 
 impl Consumer {
     fn new(source: impl Source, keep: Keep, follow: bool) -> Self {
-        let source: Arc<dyn Source> = Arc::new(source);
+        Self::with(Arc::new(source), keep, options(follow), false)
+    }
+
+    fn with(source: Arc<dyn Source>, keep: Keep, options: Options, enable_stream: bool) -> Self {
         let plan = Plan {
             source,
             decoder: Box::new(|_, _| Ok(Box::new(Numbers::default()))),
             keep,
-            options: options(follow),
+            options,
+            enable_stream,
         };
         let changed = Arc::new((Mutex::new(0), Condvar::new()));
         let bell = changed.clone();
@@ -296,8 +351,7 @@ impl Consumer {
 
     fn batch(&self) -> (u64, Vec<i64>) {
         let Next::Batch(batch) = self.next() else { panic!("no batch came") };
-        let column = batch.records.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
-        (batch.number, column.values().to_vec())
+        (batch.number, values(&batch))
     }
 
     fn failure(&self) -> Error {
@@ -315,6 +369,11 @@ impl Consumer {
         self.stream.close();
         self.until(|stream| stream.closed())
     }
+}
+
+fn values(batch: &Batch) -> Vec<i64> {
+    let column = batch.records.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
+    column.values().to_vec()
 }
 
 fn options(follow: bool) -> Options {
@@ -396,6 +455,7 @@ fn a_decoder_that_panics_is_an_internal_error_and_lets_the_store_go() {
         decoder: Box::new(|_, _| panic!("the test asked for it")),
         keep: shown.keep(),
         options: options(true),
+        enable_stream: false,
     };
     let stream = Stream::open(plan, Arc::new(|| {})).unwrap();
     let until = Instant::now() + PATIENCE;
@@ -478,6 +538,7 @@ fn a_store_that_cannot_be_opened_fails_before_anything_is_contacted() {
         decoder: Box::new(|_, _| Ok(Box::new(Numbers::default()))),
         keep: Keep::Store(Box::new(|| Err(Error::new(ErrorKind::CheckpointBusy, "held")))),
         options: options(true),
+        enable_stream: false,
     };
     let stream = Stream::open(plan, Arc::new(|| {})).unwrap();
     let until = Instant::now() + PATIENCE;
@@ -549,10 +610,10 @@ fn a_loader_is_told_the_state_through_what_it_took() {
 #[test]
 fn the_log_is_bounded_and_says_what_it_dropped() {
     let mut log = Log::default();
-    (0..Log::LIMIT + 3).for_each(|line| log.push(line.to_string()));
+    (0..Log::LIMIT + 3).for_each(|line| log.warn(line.to_string()));
     let lines = log.drain();
     assert_eq!(lines.len(), Log::LIMIT + 1);
-    assert!(lines[Log::LIMIT].starts_with("3 "), "{}", lines[Log::LIMIT]);
+    assert!(lines[Log::LIMIT].text.starts_with("3 "), "{}", lines[Log::LIMIT].text);
     assert!(log.drain().is_empty());
 }
 

@@ -1,4 +1,4 @@
-"""`shardarrow read`: what is there now, on the screen or in a file."""
+"""`shardarrow read`: what a table holds now, on the screen or in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shardarrow.cli.values import plain
 def add(commands: Any) -> None:
     """Describes the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "read", help="read what is there now: to the screen, CSV, JSON lines, Arrow IPC or Parquet"
+        "read", help="read a table's items: to the screen, CSV, JSON lines, Arrow IPC or Parquet"
     )
     add_source(parser)
     parser.add_argument(
@@ -26,6 +26,7 @@ def add(commands: Any) -> None:
         type=Path,
         help="a file; its ending says the format: .csv, .jsonl, .ndjson, .arrow or .parquet",
     )
+    parser.add_argument("--limit", type=int, metavar="…", help="the most rows")
     add_reading(parser)
     add_common(parser)
     parser.set_defaults(run=run)
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Reads, then writes the file whole or not at all."""
     pyarrow()
     write = writer_for(arguments.out) if arguments.out else None
-    table = source_of(arguments).read(**reading_of(arguments)).to_pyarrow()
+    table = source_of(arguments).read(limit=arguments.limit, **reading_of(arguments)).to_pyarrow()
     if write is None:
         _show(table, screen)
         return 0
