@@ -35,6 +35,7 @@ test-python: python-ready
 
 .PHONY: test-long
 test-long: python-ready  ## Run the bulk tests at full size and write docs/test-results.md
+	SHARDARROW_FULL=1 $(CARGO) test --locked --quiet --test simulation
 	SHARDARROW_FULL=1 .venv/bin/python -m pytest -m bulk --record docs/test-results.md
 
 .PHONY: check
@@ -53,7 +54,7 @@ check-python: .venv/wheel.stamp
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	MYPYPATH=python .venv/bin/python -m mypy.stubtest shardarrow._native
+	MYPYPATH=python .venv/bin/python -m mypy.stubtest --mypy-config-file pyproject.toml shardarrow._native
 	.venv/bin/python -m pytest --quiet tests/test_architecture.py
 
 .PHONY: format

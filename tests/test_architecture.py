@@ -38,6 +38,7 @@ PYTHON_STAGES = [
     "options",
     "url",
     "batch",
+    "waiting",
     "stream",
     "source",
     "loaders",

@@ -55,9 +55,8 @@ def reader(
 @pytest.fixture
 def up_to_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Examples that follow for ever end when they have caught up."""
-    from shardarrow.source import Source
-
     import shardarrow
+    from shardarrow.source import Source
 
     def bounded(call: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **options: call(

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +15,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+import shardarrow as sa
 import shardarrow.loaders as loaders
 from loading import (
     RANDOM_KEYS,
@@ -27,7 +27,13 @@ from loading import (
     random_changes,
     run,
 )
-from shardarrow.errors import CheckpointBusyError, LoadError, StreamUnusableError, UsageError
+from shardarrow.errors import (
+    CheckpointBusyError,
+    CheckpointMismatchError,
+    LoadError,
+    StreamUnusableError,
+    UsageError,
+)
 from shardarrow.loaders.duckdb import DuckDBLoader
 
 HERE = Path(__file__).parent
@@ -495,6 +501,18 @@ def test_bad_destinations(where, sentence):
         loaders.load(one(insert("a")), where)
 
 
+def test_a_missing_package_is_named_before_anything_is_contacted(shop, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    source = one(insert("a"))
+    with pytest.raises(LoadError, match=r"pip install 'shardarrow\[duckdb\]'"):
+        loaders.load(source, shop)
+    monkeypatch.undo()
+    monkeypatch.setattr(duckdb, "__version__", "1.4.5")
+    with pytest.raises(LoadError, match=r"needs duckdb 2\.0 or later but 1\.4\.5 is installed"):
+        loaders.load(source, "duckdb:///never.duckdb")
+    assert not source.streams
+
+
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
@@ -539,11 +557,17 @@ def holder(shop):
         process.kill()
 
 
-def test_a_held_file_is_waited_for(shop, holder):
-    timer = threading.Timer(0.3, lambda: holder.communicate("\n"))
-    timer.start()
+def test_a_held_file_is_waited_for(shop, holder, monkeypatch):
+    waits = []
+
+    def release(seconds):
+        waits.append(seconds)
+        if holder.poll() is None:
+            holder.communicate("\n")
+
+    monkeypatch.setattr("time.sleep", release)
     run(mirror(shop), one(insert("a")))
-    timer.join()
+    assert waits
     assert query("SELECT id FROM orders") == [("a",)]
 
 
@@ -589,16 +613,30 @@ def test_an_open_connection_is_used_and_stays_open():
         run(mirror(connection), one(insert("a")))
 
 
+class Conflicted(DuckDBLoader):
+    """Ends the transaction that is in its way once it has met it."""
+
+    def __init__(self, connection, other):
+        super().__init__(connection, ("orders",), "mirror")
+        self.other, self.conflicts = other, 0
+
+    def _roll_back(self, connection):
+        super()._roll_back(connection)
+        self.conflicts += 1
+        self.other.execute("ROLLBACK")
+
+
 def test_a_conflict_with_another_transaction_is_tried_again():
     connection = duckdb.connect()
-    run(mirror(connection), one(insert("a", n=1)))
-    other = connection.cursor()
-    other.execute("BEGIN; UPDATE orders SET n = 5")
-    threading.Timer(0.3, lambda: other.execute("ROLLBACK")).start()
-    source = Source(
-        [Columns([("id", "S")]).batch([insert("a", n=1)]), Columns([("id", "S")]).batch([insert("a", n=2)])]
-    )
+    columns = Columns([("id", "S")])
+    source = Source([columns.batch([insert("a", n=1)])])
     run(mirror(connection), source)
+    source.batches.append(columns.batch([insert("a", n=2)]))
+    other = connection.cursor()
+    other.execute("BEGIN; DELETE FROM orders")
+    loader = Conflicted(connection, other)
+    run(loader, source)
+    assert loader.conflicts == 1
     assert connection.execute("SELECT id, n FROM orders").fetchall() == [("a", 2)]
 
 
@@ -673,15 +711,29 @@ class Twice(DuckDBLoader):
 
     def _commit(self, connection):
         if self._seen:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
+            self._hear()
         super()._commit(connection)
 
+    def _hear(self):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
-def test_a_second_signal_leaves_at_once_and_loses_nothing(shop):
+
+class TwiceInDuckDB(Twice):
+    """As `Twice`, with DuckDB at work, which turns the interrupt into a RuntimeError."""
+
+    def _hear(self):
+        try:
+            super()._hear()
+        except KeyboardInterrupt:
+            raise RuntimeError("Query interrupted") from None
+
+
+@pytest.mark.parametrize("loader", [Twice, TwiceInDuckDB])
+def test_a_second_signal_leaves_at_once_and_loses_nothing(shop, loader):
     source = Source(random_batches(4, 40), RANDOM_KEYS)
     with pytest.raises(KeyboardInterrupt):
-        run(Twice(shop, ("orders",), "append"), source)
+        run(loader(shop, ("orders",), "append"), source)
     assert query("SELECT changes FROM _shardarrow_checkpoints") == [(0,)]
     run(append(shop), source)
     assert query("SELECT count(*), count(DISTINCT _sequence) FROM orders") == [(40, 40)]
@@ -704,3 +756,102 @@ async def test_a_cancelled_load_commits_what_it_has(shop):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert query("SELECT id FROM orders") == [("a",)]
+
+
+# With a table of the emulator.
+
+
+QUICK = {"follow": False, "settle": 0.3, "poll_interval": 0.05}
+
+
+@pytest.fixture
+def here(emulator, shop, monkeypatch):
+    """The AWS chain points at the emulator."""
+    for name, value in emulator.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def dynamodb_item(item):
+    kinds = {str: "S", bool: "BOOL", bytes: "B"}
+    return {
+        name: {kinds[type(value)]: value} if type(value) in kinds else {"N": canonical(value)}
+        for name, value in item.items()
+    }
+
+
+def write(tables, table, changes):
+    for op, item in changes:
+        if op == "remove":
+            tables.dynamodb.delete_item(TableName=table, Key=dynamodb_item(item))
+        else:
+            tables.put(table, dynamodb_item(item))
+
+
+def test_a_mirror_of_a_real_table_equals_it(here, shop, tables):
+    table, changes = tables.make("random", dict(RANDOM_KEYS)), random_changes(9, 300)
+    orders = sa.dynamodb(table, start="earliest")
+    write(tables, table, changes[:100])
+    assert not sa.load(orders, shop, table="orders", **QUICK).resumed
+    write(tables, table, changes[100:])
+    report = sa.load(orders, shop, table="orders", **QUICK)
+    assert report.resumed
+    assert report.rows > 0
+    assert items(keys=("id", "rank")) == model(changes, RANDOM_KEYS)
+
+
+def test_structs_of_a_real_table_grow(here, shop, tables):
+    table = tables.make("nested", {"id": "S"})
+    numbers = ("1", "2.5", "3." + "1" * 30)
+    for place, number in enumerate(numbers):
+        inside = {"n": {"N": number}, f"x{place}": {"L": [{"N": number}]}}
+        tables.put(table, {"id": {"S": f"k{place}"}, "m": {"M": inside}})
+        sa.load(sa.dynamodb(table, start="earliest", nested="struct"), shop, table="orders", **QUICK)
+    rows = query("SELECT m.n, m.x0, m.x1, m.x2 FROM orders ORDER BY id")
+    assert [row[0] for row in rows] == list(numbers)
+    assert rows[0][1] in ([1], ["1"])
+    assert rows[2][3] == [numbers[2]]
+
+
+def test_the_checkpoint_of_another_table_is_refused(here, shop, tables):
+    one_table, other = tables.make("one", {"id": "S"}), tables.make("other", {"id": "S"})
+    sa.load(sa.dynamodb(one_table, start="earliest"), shop, table="orders", **QUICK)
+    with pytest.raises(CheckpointMismatchError, match="one"):
+        sa.load(sa.dynamodb(other, start="earliest"), shop, table="orders", **QUICK)
+
+
+def test_a_stream_without_new_images_cannot_be_mirrored(here, shop, tables):
+    table = tables.make("keys", {"id": "S"}, view="KEYS_ONLY")
+    tables.put(table, {"id": {"S": "a"}})
+    orders = sa.dynamodb(table, start="earliest")
+    with pytest.raises(StreamUnusableError, match="no new image"):
+        sa.load(orders, shop, table="orders", **QUICK)
+    assert not Path("shop.duckdb").exists()
+    sa.load(orders, shop, table="orders", mode="append", **QUICK)
+    assert query("SELECT _op, id FROM orders") == [("insert", "a")]
+
+
+def test_images_as_json_are_appended_whole(here, shop, tables):
+    table = tables.make("json", {"id": "S"})
+    tables.put(table, {"id": {"S": "a"}, "n": {"N": "1"}})
+    sa.load(sa.dynamodb(table, start="earliest", images="json"), shop, table="orders", mode="append", **QUICK)
+    assert query("SELECT new_image->'n'->>'N' FROM orders") == [("1",)]
+
+
+async def test_load_async_follows_a_real_table(here, shop, tables):
+    table, home, seen = tables.make("live", {"id": "S"}), asyncio.get_running_loop(), asyncio.Event()
+
+    def look(report, stream):
+        if report.rows:
+            home.call_soon_threadsafe(seen.set)
+
+    orders = sa.dynamodb(table, start="earliest")
+    task = asyncio.create_task(
+        sa.load_async(orders, shop, load_interval=0.1, progress=look, poll_interval=0.05)
+    )
+    tables.put(table, {"id": {"S": "a"}})
+    async with asyncio.timeout(60):
+        await seen.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert query("SELECT id FROM live") == [("a",)]

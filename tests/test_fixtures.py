@@ -1,6 +1,7 @@
 """The tests' own tools."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,22 +28,33 @@ PASSING = {
 }
 
 
-def run_pytest(folder: Path, source: str) -> int:
-    (folder / "test_one.py").write_text(source)
+@pytest.fixture(scope="module")
+def verdict(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What pytest with the plugin says about one file for each way to skip."""
+    folder = tmp_path_factory.mktemp("skips")
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    optional(reason): may be skipped\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no_skips", "-p", "no:cacheprovider", str(folder)]
+    for how, source in (SKIPPING | PASSING).items():
+        (folder / file_name(how)).write_text(source)
+    command = [sys.executable, "-m", "pytest", "-p", "no_skips", "-p", "no:cacheprovider", "-rA", str(folder)]
+    command.append("--continue-on-collection-errors")
     environment = os.environ | {"PYTHONPATH": str(HERE)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return run.stdout
+
+
+def file_name(how: str) -> str:
+    return f"test_{how.replace(' ', '_')}.py"
 
 
 @pytest.mark.parametrize("how", SKIPPING)
-def test_a_required_test_that_skips_fails(how: str, tmp_path: Path) -> None:
-    assert run_pytest(tmp_path, SKIPPING[how]) != 0
+def test_a_required_test_that_skips_fails(how: str, verdict: str) -> None:
+    assert re.search(rf"^(FAILED|ERROR) {file_name(how)}", verdict, re.MULTILINE)
 
 
 @pytest.mark.parametrize("how", PASSING)
-def test_what_is_marked_may_skip(how: str, tmp_path: Path) -> None:
-    assert run_pytest(tmp_path, PASSING[how]) == 0
+def test_what_is_marked_may_skip(how: str, verdict: str) -> None:
+    assert not re.search(rf"^(FAILED|ERROR) {file_name(how)}", verdict, re.MULTILINE)
+    assert f"{file_name(how)} " in verdict
 
 
 def test_the_users_aws_settings_are_out_of_reach() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from services import Tables
 from shardarrow.demo.emulator import Emulator
 
@@ -60,7 +61,7 @@ LEAVING = {
             stream = await source.stream().__aenter__()
             await anext(stream)
             asyncio.ensure_future(stream.__anext__())
-            await asyncio.sleep(0.01)
+            while not stream._waiting.locked(): await asyncio.sleep(0)
         asyncio.run(main())
     """,
     "with a daemon thread that waits": """
@@ -69,8 +70,9 @@ LEAVING = {
             try:
                 for batch in stream: pass
             except sa.ClosedError: pass
+        next(stream)
         threading.Thread(target=consume, daemon=True).start()
-        time.sleep(0.2)
+        while not stream._waiting.locked(): pass
     """,
     "with batches kept and never used": """
         stream = source.stream(batch_rows=1).__enter__()
@@ -180,5 +182,3 @@ def test_an_idle_stream_uses_hardly_any_cpu(run: Run) -> None:
             print(time.process_time() - before)
     """)
     assert float(ended.stdout) < 0.1, ended.stderr
-
-

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 import shardarrow as sa
 from shardarrow import errors
 
@@ -122,6 +123,8 @@ def test_an_option_of_a_source_is_checked_at_once(options: dict[str, object], na
         ({"memory_limit": "lots"}, "memory_limit"),
         ({"batch_bytes": "16 parsecs"}, "batch_bytes"),
         ({"batch_rows": 1.5}, "batch_rows"),
+        ({"batch_rows": 2**64}, "batch_rows"),
+        ({"batch_bytes": 2**64}, "batch_bytes"),
         ({"commit_interval": float("nan")}, "commit_interval"),
         ({"settle": datetime.timedelta(seconds=-1)}, "settle"),
         ({"name": ""}, "name="),

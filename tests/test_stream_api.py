@@ -1,11 +1,10 @@
 """Streams from Python, against the emulator: iterating, committing, cancelling, reading."""
 
 import asyncio
-import json
+import itertools
 import logging
 import os
 import random
-import sqlite3
 import stat
 import threading
 import time
@@ -18,9 +17,11 @@ import pandas
 import polars
 import pyarrow
 import pytest
-import shardarrow as sa
 import uvloop
+
+import shardarrow as sa
 from services import Tables
+from shardarrow import _native
 from shardarrow.demo.emulator import Emulator
 
 Orders = Callable[..., sa.Source]
@@ -108,12 +109,33 @@ async def anext_of(stream: sa.Stream) -> sa.Batch:
     return await anext(stream)
 
 
+async def is_waiting(stream: sa.Stream) -> None:
+    async with asyncio.timeout(20):
+        while stream._ear is None or not stream._waiting.locked():  # noqa: ASYNC110 (nobody sets an event)
+            await asyncio.sleep(0)
+
+
+async def all_are_ready(stream: sa.Stream, records: int) -> None:
+    async with asyncio.timeout(20):
+        while stream.metrics().get("records") != records:  # noqa: ASYNC110 (nobody sets an event)
+            await asyncio.sleep(0)
+
+
+async def test_closing_wakes_the_one_who_waits(orders: Orders) -> None:
+    stream = await orders().stream().__aenter__()
+    waiting = asyncio.create_task(anext_of(stream))
+    await is_waiting(stream)
+    await stream.aclose()
+    with pytest.raises(sa.ClosedError):
+        await asyncio.wait_for(waiting, 20)
+    assert stream._ear is None
+
+
 async def test_a_change_made_while_waiting_wakes_the_loop(orders: Orders, put: Callable[..., None]) -> None:
     source = orders()
     async with source.stream(poll_interval=0.01) as stream:
         waiting = asyncio.create_task(anext_of(stream))
-        await asyncio.sleep(0.05)
-        assert not waiting.done()
+        await is_waiting(stream)
         await asyncio.to_thread(put, source.table, range(1))
         assert numbers(await asyncio.wait_for(waiting, 20)) == [0]
 
@@ -162,7 +184,7 @@ async def test_cancelling_loses_nothing_and_repeats_nothing(
 ) -> None:
     changes, cancellations = scale(1000), 0
     source = orders(changes)
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     got: list[int] = []
     async with source.stream(tmp_path / "c", batch_rows=1, commit="manual", poll_interval=0.001) as stream:
         while len(got) < changes or cancellations < changes:
@@ -181,8 +203,7 @@ async def test_cancelling_loses_nothing_and_repeats_nothing(
 async def test_a_timeout_fires_while_batches_are_always_ready(orders: Orders) -> None:
     taken = 0
     async with orders(300).stream(batch_rows=1) as stream:
-        await anext(stream)
-        await asyncio.sleep(0.5)  # until the others are ready
+        await all_are_ready(stream, 300)
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
@@ -202,14 +223,13 @@ async def test_other_tasks_get_turns_while_batches_are_always_ready(orders: Orde
             await asyncio.sleep(0)
 
     async with orders(300).stream(batch_rows=1) as stream:
-        await anext(stream)
-        await asyncio.sleep(0.5)
+        await all_are_ready(stream, 300)
         ticking = asyncio.create_task(tick())
         for _ in range(250):
             await anext(stream)
             time.sleep(0.0005)  # noqa: ASYNC251
         ticking.cancel()
-    pauses = [later - earlier for earlier, later in zip(turns, turns[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(turns)]
     assert len(turns) > 10
     assert sorted(pauses)[len(pauses) * 9 // 10] < 0.02
 
@@ -336,9 +356,14 @@ def test_a_commit_that_cannot_be_meant_is_refused(orders: Orders) -> None:
 
 def test_done_batches_become_durable_when_no_batch_is_ready(orders: Orders, tmp_path: Path) -> None:
     source, path = orders(1), tmp_path / "orders.ckpt"
+
+    def consume(stream: sa.Stream) -> None:
+        with pytest.raises(sa.ClosedError):
+            next(stream)
+
     with source.stream(path, commit_interval=3600, poll_interval=0.01) as stream:
         next(stream)
-        waiting = threading.Thread(target=lambda: pytest.raises(sa.ClosedError, next, stream))
+        waiting = threading.Thread(target=consume, args=[stream])
         waiting.start()
         deadline = time.monotonic() + 20
         while '"after"' not in position_in(path):
@@ -348,14 +373,7 @@ def test_done_batches_become_durable_when_no_batch_is_ready(orders: Orders, tmp_
 
 
 def position_in(path: Path) -> str:
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-        rows = [row for table in tables_of(database) for row in database.execute(f'SELECT * FROM "{table}"')]
-    database.close()
-    return json.dumps([[str(value) for value in row] for row in rows]).replace('\\"', '"')
-
-
-def tables_of(database: Any) -> list[str]:
-    return [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    return "".join(checkpoint for _, checkpoint, *_ in _native.inspect_checkpoints(path))
 
 
 # Checkpoints
@@ -396,8 +414,9 @@ def test_a_corrupt_checkpoint_is_an_error_and_stays_as_it_is(orders: Orders, tmp
 
 def test_a_folder_that_cannot_be_written_is_named(orders: Orders, tmp_path: Path) -> None:
     source = orders()
-    with pytest.raises(sa.CheckpointStoreError, match="missing") as caught, source.stream(
-        tmp_path / "missing" / "orders.ckpt"
+    with (
+        pytest.raises(sa.CheckpointStoreError, match="missing") as caught,
+        source.stream(tmp_path / "missing" / "orders.ckpt"),
     ):
         pass
     assert isinstance(caught.value, OSError)
@@ -441,11 +460,53 @@ def test_an_endpoint_that_is_not_there_is_a_connection_error() -> None:
     assert caught.value.retryable
 
 
+def test_without_credentials_it_says_so(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    source = sa.dynamodb("orders", start="earliest", endpoint_url=emulator.endpoint_url)
+    with pytest.raises(sa.CredentialsError), source.stream():
+        pass
+
+
+def test_an_arn_of_another_region_is_refused_before_connecting(emulator: Emulator) -> None:
+    arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
+    source = sa.dynamodb(arn, start="earliest", region="us-east-1", endpoint_url=emulator.endpoint_url)
+    with pytest.raises(sa.UsageError, match="eu-west-1"), source.stream():
+        pass
+
+
+def test_a_table_may_be_named_by_the_arn_of_its_stream(orders: Orders, emulator: Emulator) -> None:
+    table = orders(2).table
+    [stream] = emulator.client("dynamodbstreams").list_streams(TableName=table)["Streams"]
+    arn = stream["StreamArn"]
+    source = sa.dynamodb(arn, start="earliest", region=None, endpoint_url=emulator.endpoint_url)
+    assert len(source.read(settle=0.2)) == 2
+
+
+@pytest.mark.parametrize("kind", ["at", "after"])
+def test_a_stream_may_start_at_a_record(orders: Orders, kind: str) -> None:
+    source = orders(4)
+    numbers_of = source.read(settle=0.2).to_pyarrow().column("_sequence").to_pylist()
+    start = sa.at(numbers_of[2]) if kind == "at" else sa.after(numbers_of[2])
+    later = sa.dynamodb(source.table, start=start, endpoint_url=source.endpoint_url)
+    with later.stream(follow=False, settle=0.2) as stream:
+        assert numbers(*stream) == ([2, 3] if kind == "at" else [3])
+
+
+def test_latest_gives_only_what_comes_later(orders: Orders, put: Callable[..., None]) -> None:
+    source = orders(0, start="latest")
+    with source.stream(poll_interval=0.01) as stream:
+        put(source.table, range(3))
+        got: list[int] = []
+        while len(got) < 3:
+            got += numbers(next(stream))
+    assert got == [0, 1, 2]
+
+
 def test_a_stream_is_opened_once(orders: Orders) -> None:
     stream = orders().stream()
-    with stream:
-        with pytest.raises(sa.ClosedError):
-            stream.__enter__()
+    with stream, pytest.raises(sa.ClosedError):
+        stream.__enter__()
     with pytest.raises(sa.ClosedError):
         next(stream)
     with pytest.raises(sa.ClosedError):
@@ -468,11 +529,12 @@ def test_metrics_gaps_and_quarantine_can_be_asked_for_at_any_time(orders: Orders
     with stream:
         list(stream)
         inside = stream.metrics()
-        assert inside["records"] == 3
+        assert (inside["state"], inside["records"], inside["batches"]) == ("ended", 3, 1)
         [shard] = inside["shards"].values()
         assert shard["records"] == 3
         assert (stream.gaps(), stream.quarantined()) == ([], [])
-    assert stream.metrics()["records"] == 3
+    after = stream.metrics()
+    assert (after["state"], after["records"]) == ("closed", 3)
     assert (stream.gaps(), stream.quarantined()) == ([], [])
 
 
@@ -600,6 +662,18 @@ def test_read_brings_every_row_to_the_last_schema(orders: Orders, tables: Tables
     assert table.column("c2").to_pylist() == [None, None, "x"]
 
 
+def test_a_table_beyond_its_limit_rests_in_a_file_and_reads_the_same(orders: Orders) -> None:
+    source, resting, held = orders(9), _native.Table(1), _native.Table(1 << 30)
+    with source.stream(batch_rows=2, follow=False, settle=0.2) as stream:
+        for batch in stream:
+            resting.push(batch._native)
+            held.push(batch._native)
+    assert (resting.is_resting, held.is_resting) == (True, False)
+    assert resting.nbytes == 0
+    for _ in range(2):
+        assert pyarrow.table(sa.Table(resting)).equals(pyarrow.table(sa.Table(held)), check_metadata=True)
+
+
 def test_reading_an_empty_table_gives_its_columns(orders: Orders) -> None:
     table = orders().read(settle=0.2)
     assert len(table) == 0
@@ -649,5 +723,5 @@ def test_a_batch_collapses_to_the_last_row_of_each_key(orders: Orders, tables: T
         tables.put(source.table, {"pk": {"S": key}, "n": {"N": "1"}, "v": {"S": value}})
     with source.stream() as stream:
         batch = next(stream)
-    last = sa.Batch(sa._native.collapse(batch._native, ["pk", "n"]))
+    last = sa.Batch(_native.collapse(batch._native, ["pk", "n"]))
     assert last.to_pyarrow().column("v").to_pylist() == ["2", "3"]

@@ -13,6 +13,8 @@ from shardarrow import _native
 from shardarrow.checkpoint import MemoryStore, Position, SqliteStore
 from shardarrow.errors import UsageError
 
+_LARGEST = 2**63 - 1
+
 _UNITS = {
     "": 1,
     "b": 1,
@@ -80,12 +82,12 @@ def size(option: str, value: int | str) -> int:
     Raises:
         UsageError: It is neither.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
         return value
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value) if isinstance(value, str) else None
     if match is None or match[2].lower() not in _UNITS:
         raise UsageError(f'{option}={value!r} is not a size; give bytes as an int, or text such as "256MiB"')
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    return min(int(float(match[1]) * _UNITS[match[2].lower()]), _LARGEST)
 
 
 def seconds(option: str, value: float | timedelta) -> float:
@@ -126,8 +128,8 @@ def count(option: str, value: object) -> int:
     Raises:
         UsageError: It is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UsageError(f"{option}={value!r} must be a whole number, 0 or more")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST:
+        raise UsageError(f"{option}={value!r} must be a whole number, 0 or more, below 2**63")
     return value
 
 

@@ -30,7 +30,8 @@ from shardarrow.options import (
     store,
     stream_config,
 )
-from shardarrow.stream import Stream, wait
+from shardarrow.stream import Stream
+from shardarrow.waiting import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,61 +7,24 @@ import contextlib
 import html
 import json
 import logging
-import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from shardarrow import _native
 from shardarrow.batch import Batch
 from shardarrow.checkpoint import Gap, LoaderState, QuarantinedRecord
 from shardarrow.errors import ClosedError, ShardArrowError, UsageError
+from shardarrow.waiting import Ear, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
 _log = logging.getLogger("shardarrow")
 
-T = TypeVar("T")
-
 # Seconds. An event loop gets a turn at least every 10 ms; the body of the loop needs time as well.
 _TURN = 0.005
-
-
-class Ear:
-    """Lets an event loop wait for the core, through a socket pair whose other end the core rings.
-
-    No thread of the core ever touches Python: it writes a byte, and only after `arm`.
-    """
-
-    def __init__(self, bell: Callable[[int], _native.Bell]) -> None:
-        self._socket, other = socket.socketpair()
-        self._socket.setblocking(False)
-        other.setblocking(False)
-        self._bell = bell(other.detach())
-
-    async def until(self, ready: Callable[[], T | None]) -> T:
-        """Waits until `ready` gives something. Cancelling it loses nothing: only `ready` takes."""
-        loop = asyncio.get_running_loop()
-        while True:
-            self._bell.arm()
-            if (value := ready()) is not None:
-                return value
-            await loop.sock_recv(self._socket, 64)
-
-    def close(self) -> None:
-        """Gives the socket back."""
-        self._socket.close()
-
-
-async def wait(bell: Callable[[int], _native.Bell], ready: Callable[[], T | None]) -> T:
-    """Waits once, with an ear of its own."""
-    ear = Ear(bell)
-    try:
-        return await ear.until(ready)
-    finally:
-        ear.close()
 
 
 class _Ended:
@@ -181,10 +144,15 @@ class Stream:
             return None
         self._closed = True
         native.close()
+        if not self._waiting.locked():
+            self._drop_ear()
+        return native
+
+    def _drop_ear(self) -> None:
+        """Only without a waiter: an event loop would never notice that its socket is gone."""
         if self._ear is not None:
             self._ear.close()
             self._ear = None
-        return native
 
     def _give_up(self) -> None:
         """Opening failed or was interrupted: the checkpoint is let go before anybody hears of it."""
@@ -247,6 +215,8 @@ class Stream:
             return await self._ear.until(lambda: native.poll() or (self.ENDED if native.ended else None))
         finally:
             self._last_turn = time.monotonic()
+            if self._closed:
+                self._drop_ear()
 
     @contextlib.contextmanager
     def _one_waiter(self) -> Iterator[None]:
@@ -315,11 +285,16 @@ class Stream:
     # Looking
 
     def metrics(self) -> dict[str, Any]:
-        """Counts, lag and memory, per shard and in total. It works while the stream is failing too."""
+        """Counts, lag and memory, per shard and in total. It works while the stream is failing too.
+
+        ``state`` is ``"opening"``, ``"open"``, ``"ended"``, ``"failed"`` or ``"closed"``; ``batches`` are
+        those handed out, ``held`` those not committed; sizes are bytes. Before the table is known there
+        are only the first two.
+        """
         native = self._known_stream()
         self._relay_log()
-        counted = native.metrics()
-        return {"state": "opening"} if counted is None else dict(json.loads(counted))
+        counted = json.loads(native.metrics() or "{}")
+        return {"state": native.state_word, "batches": self._handed_out or 0, **counted}
 
     def gaps(self) -> list[Gap]:
         """The losses kept with the checkpoint."""
@@ -365,9 +340,7 @@ class Stream:
         return f"<p>Stream of <code>{html.escape(self._title)}</code>, {self._state_word()}</p>"
 
     def _state_word(self) -> str:
-        if self._closed:
-            return "closed"
-        return "not open" if self._native_stream is None else "open"
+        return "not open" if self._native_stream is None else self._native_stream.state_word
 
     def _fit(self, table: _native.Table) -> None:
         """An empty table has the columns known before the first record."""
@@ -384,7 +357,7 @@ class Stream:
             finally:
                 self._relay_log()
             if batch is not None:
-                return Batch(batch, self)
+                return self._hand_out(batch)
             return self.ENDED if native.ended else None
 
     @property

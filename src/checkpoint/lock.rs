@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// let one process lock the old file and another the new one.
 #[derive(Debug)]
 pub struct ConsumerLock {
-    _file: File,
+    file: File,
+    holder: u32,
 }
 
 impl ConsumerLock {
@@ -32,8 +33,19 @@ impl ConsumerLock {
             Err(TryLockError::Error(cause)) => return Err(cannot_lock(&beside, cause)),
         }
         // The process id only serves the message above; a lock without it is held all the same.
-        let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        let holder = std::process::id();
+        let _ = file.set_len(0).and_then(|()| write!(file, "{holder}"));
+        Ok(Self { file, holder })
+    }
+}
+
+/// A process forked meanwhile shares the lock. Closing our descriptor would leave it with the
+/// child, so we unlock; and a child that drops its copy must not unlock for us.
+impl Drop for ConsumerLock {
+    fn drop(&mut self) {
+        if self.holder == std::process::id() {
+            let _ = self.file.unlock();
+        }
     }
 }
 
@@ -103,6 +115,22 @@ mod tests {
         assert!(error.message().contains("this process"), "{error}");
         drop(first);
         ConsumerLock::acquire(&path, "a").unwrap();
+    }
+
+    #[test]
+    fn letting_go_does_not_wait_for_a_descriptor_left_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("orders.ckpt");
+        let mut lock = ConsumerLock::acquire(&path, "a").unwrap();
+        let elsewhere = lock.file.try_clone().unwrap();
+        drop(lock);
+        lock = ConsumerLock::acquire(&path, "a").unwrap();
+        // As after a fork, in the child.
+        lock.holder += 1;
+        let _parent = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert!(ConsumerLock::acquire(&path, "a").is_err());
+        drop(elsewhere);
     }
 
     #[test]

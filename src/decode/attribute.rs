@@ -1,7 +1,7 @@
 //! One DynamoDB attribute value: `{"S":"…"}` and its nine siblings.
 
 use super::json::{Cursor, Fallible, Text, bad_record};
-use super::number::Number;
+use super::number::{Number, append_canonical};
 
 /// The type of an attribute value, as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +203,7 @@ impl<'a> Cursor<'a> {
                 check_text(text)?;
                 out.extend_from_slice(text.token());
             }
-            Tag::Number => Number::parse(self.digits()?)?.append_to(out),
+            Tag::Number => append_canonical(self.digits()?, out)?,
             Tag::Binary => {
                 let text = self.string()?;
                 check_base64(text)?;
@@ -268,22 +268,24 @@ impl<'a> Cursor<'a> {
 /// The names met in one map, to notice one that stands there twice.
 #[derive(Default)]
 struct Names<'a> {
-    few: Vec<&'a [u8]>,
+    few: [&'a [u8]; FEW],
+    count: usize,
     many: std::collections::HashSet<Vec<u8>>,
 }
 
-impl<'a> Names<'a> {
-    const FEW: usize = 16;
+const FEW: usize = 16;
 
+impl<'a> Names<'a> {
     fn add(&mut self, name: Text<'a>) -> Fallible<()> {
-        if !name.escaped && self.few.len() < Self::FEW && self.many.is_empty() {
-            if self.few.contains(&name.raw()) {
+        if !name.escaped && self.many.is_empty() && self.count < FEW {
+            if self.few[..self.count].contains(&name.raw()) {
                 return duplicate(name);
             }
-            self.few.push(name.raw());
+            self.few[self.count] = name.raw();
+            self.count += 1;
             return Ok(());
         }
-        self.many.extend(self.few.drain(..).map(<[u8]>::to_vec));
+        self.many.extend(self.few[..std::mem::take(&mut self.count)].iter().map(|name| name.to_vec()));
         let mut plain = Vec::new();
         name.append_to(&mut plain)?;
         if self.many.insert(plain) { Ok(()) } else { duplicate(name) }
@@ -380,6 +382,24 @@ mod tests {
         for json in [r#"{"S":"x""#, r#"{"S" "x"}"#, r#"{"S":"x"]"#, r#"{"L":[{"S":"x"},]}"#, "", "{"] {
             assert!(plain(json).unwrap_err().starts_with("page"), "{json}");
         }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_found_among_many_and_in_any_spelling() {
+        let map = |names: &[String]| {
+            let members: Vec<String> =
+                names.iter().map(|name| format!("\"{name}\":{{\"NULL\":true}}")).collect();
+            format!("{{\"M\":{{{}}}}}", members.join(","))
+        };
+        let mut names: Vec<String> = (0..40).map(|number| format!("n{number}")).collect();
+        names.push("\\u0061".to_owned());
+        assert!(plain(&map(&names)).is_ok());
+        for again in ["n3", "n39", "a", "\\u006e3"] {
+            let names = [&names[..], &[again.to_owned()]].concat();
+            assert!(plain(&map(&names)).unwrap_err().contains("twice"), "{again}");
+        }
+        let few = ["x".to_owned(), "\\u0078".to_owned()];
+        assert!(plain(&map(&few)).unwrap_err().contains("twice"));
     }
 
     #[test]

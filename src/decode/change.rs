@@ -1,5 +1,7 @@
 //! Change records: one row for each, its images in the columns that `Items` makes of them.
 
+mod progress;
+
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema, SchemaRef};
 use bytes::Bytes;
 
+use self::progress::{Gauge, Progress};
 use super::column::disagree;
 use super::envelope::{Envelope, Glance, Part};
 use super::json::{Cursor, Fallible, Reason, bad_record};
@@ -15,7 +18,7 @@ use super::metadata::{self, Metadata, Op, Row};
 use super::table::KEYS_MARK;
 use super::{DecodeOptions, Decoder, OnBadRecord, Pushed, Quarantined, Room, SchemaState, Skip};
 use crate::error::{Error, ErrorKind, Result};
-use crate::page::{Millis, Page};
+use crate::page::Page;
 use crate::position::{Position, SequenceNumber, ShardId};
 
 /// What is made of keys and images.
@@ -46,8 +49,6 @@ pub(super) trait Items: Send {
     fn unfit(&self) -> u64;
 }
 
-/// Offsets of Arrow's utf8 and binary end at 2 GiB: a batch is called full at half of it.
-const MOST_BYTES: usize = 1 << 30;
 /// An item has at most 400 KB; the largest record there can be is far below this, also when every byte is escaped.
 const MOST_RECORD_BYTES: usize = 64 << 20;
 
@@ -174,7 +175,7 @@ impl<I: Items> ChangeDecoder<I> {
             progress.pushed.quarantined.push(Quarantined { sequence: glance.sequence, raw, reason });
             return Ok(Next::GoOn);
         }
-        if progress.any {
+        if progress.pushed.rows > 0 {
             return Ok(Next::StopAt(start));
         }
         Err(record_error(&page.shard, glance.sequence, &reason))
@@ -210,43 +211,6 @@ enum Next {
     StopAt(usize),
 }
 
-/// What one `push` did so far.
-struct Progress<'a> {
-    pushed: Pushed,
-    rows_before: usize,
-    /// Whether any record was used: added, left out or kept aside.
-    any: bool,
-    /// The last one's number as it stands in the page.
-    last: Option<&'a [u8]>,
-    newest_micros: Option<i64>,
-}
-
-impl<'a> Progress<'a> {
-    fn used(&mut self, sequence: Option<&'a [u8]>, micros: Option<i64>) {
-        self.any = true;
-        self.last = sequence.or(self.last);
-        self.newest_micros = self.newest_micros.max(micros);
-    }
-
-    fn bad(&mut self, sequence: Option<SequenceNumber>, micros: Option<i64>) {
-        self.any = true;
-        if sequence.is_some() {
-            self.last = None;
-            self.pushed.last = sequence;
-        }
-        self.newest_micros = self.newest_micros.max(micros);
-    }
-
-    fn finish(mut self, rest: Option<usize>) -> Result<Pushed> {
-        if let Some(text) = self.last.and_then(|text| std::str::from_utf8(text).ok()) {
-            self.pushed.last = Some(SequenceNumber::parse(text)?);
-        }
-        self.pushed.newest = self.newest_micros.map(|micros| -> Millis { micros.div_euclid(1000) });
-        self.pushed.rest = rest;
-        Ok(self.pushed)
-    }
-}
-
 fn skipped(cursor: &mut Cursor<'_>, skip: &Skip, progress: &mut Progress<'_>) -> Fallible<bool> {
     let start = cursor.at;
     let Glance { sequence, micros } = Glance::read(cursor)?;
@@ -263,51 +227,14 @@ fn skipped(cursor: &mut Cursor<'_>, skip: &Skip, progress: &mut Progress<'_>) ->
     Ok(true)
 }
 
-/// Knows when a batch is full without measuring every column after every record.
-struct Gauge {
-    room: usize,
-    before: usize,
-    /// Bytes the columns may still grow, and the offset in the page, when they were measured last.
-    left: usize,
-    at: usize,
-    records: usize,
-}
-
-impl Gauge {
-    /// A byte of a page seldom becomes more than so many bytes of columns.
-    const GROWTH: usize = 16;
-    const RECORDS: usize = 64;
-
-    fn new(room: usize, before: usize, at: usize) -> Self {
-        let room = room.min(MOST_BYTES.saturating_sub(before));
-        Self { room, before, left: room, at, records: 0 }
-    }
-
-    fn is_full(&mut self, at: usize, bytes: impl FnOnce() -> usize) -> bool {
-        self.records += 1;
-        if (at - self.at).saturating_mul(Self::GROWTH) < self.left && self.records < Self::RECORDS {
-            return false;
-        }
-        self.left = self.room.saturating_sub(bytes().saturating_sub(self.before));
-        self.at = at;
-        self.records = 0;
-        self.left == 0
-    }
-}
-
 impl<I: Items> ChangeDecoder<I> {
     fn push_records(&mut self, page: &Page, from: usize, room: Room, skip: &Skip) -> Result<Pushed> {
         let mut cursor = self.open(page, from)?;
         self.items.settle();
         let shard = self.metadata.shard(&page.shard);
         let mut gauge = Gauge::new(room.bytes, self.bytes(), from);
-        let mut progress = Progress {
-            pushed: Pushed::default(),
-            rows_before: self.rows,
-            any: false,
-            last: None,
-            newest_micros: None,
-        };
+        let mut progress =
+            Progress { pushed: Pushed::default(), rows_before: self.rows, last: None, newest_micros: None };
         cursor.space();
         let mut more = !(cursor.is_at_end() && from == page.records.start);
         while more {
@@ -335,6 +262,10 @@ impl<I: Items> ChangeDecoder<I> {
 impl<I: Items> Decoder for ChangeDecoder<I> {
     fn push(&mut self, page: &Page, from: usize, room: Room, skip: &Skip) -> Result<Pushed> {
         let pushed = self.push_records(page, from, room, skip);
+        self.items.settle();
+        if pushed.is_err() {
+            self.checked = None;
+        }
         if self.items.version() != self.state_version {
             self.state_version = self.items.version();
             self.state.take();

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use arrow_array::ArrayRef;
 
-use super::attribute::duplicate;
 use super::column::{BytesColumn, Column, Validity};
 use super::json::{Fallible, Text};
 use super::kind::Kind;
@@ -68,11 +67,17 @@ impl Image {
         self.seen.start();
     }
 
-    /// # Errors
-    /// A bad record when the attribute was met in this item already.
+    /// Whether the attribute with this place is met in this item for the first time.
     #[inline]
-    pub(super) fn see(&mut self, place: Option<usize>, name: Text<'_>) -> Fallible<()> {
-        if self.seen.see(place, name)? { Ok(()) } else { duplicate(name) }
+    pub(super) fn see(&mut self, place: usize) -> bool {
+        self.seen.see(place)
+    }
+
+    /// The same for an attribute whose name is not remembered.
+    pub(super) fn see_unnamed(&mut self, name: Text<'_>) -> Fallible<bool> {
+        let mut plain = Vec::new();
+        name.append_to(&mut plain)?;
+        Ok(self.seen.unnamed.insert(plain))
     }
 
     pub(super) fn end_row(&mut self) -> Fallible<()> {
@@ -80,9 +85,8 @@ impl Image {
     }
 
     pub(super) fn truncate(&mut self, rows: usize) {
-        for column in self.columns.iter_mut().filter(|column| column.len() > rows) {
-            column.truncate(rows);
-        }
+        // Also those that are no longer than that: they may hold the beginning of a nested value.
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
         self.rest.open = false;
         self.rest.column.truncate(rows);
         self.valid.truncate(rows);
@@ -110,15 +114,10 @@ impl Seen {
     }
 
     #[inline]
-    fn see(&mut self, place: Option<usize>, name: Text<'_>) -> Fallible<bool> {
-        let Some(place) = place else {
-            let mut plain = Vec::new();
-            name.append_to(&mut plain)?;
-            return Ok(self.unnamed.insert(plain));
-        };
+    fn see(&mut self, place: usize) -> bool {
         if self.items.len() <= place {
             self.items.resize(place + 1, 0);
         }
-        Ok(std::mem::replace(&mut self.items[place], self.item) != self.item)
+        std::mem::replace(&mut self.items[place], self.item) != self.item
     }
 }

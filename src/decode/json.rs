@@ -3,6 +3,11 @@
 //! The text was checked to be UTF-8 before a cursor is made, and the cursor cuts it only at
 //! quotes and brackets, so every slice it hands out is UTF-8 too.
 
+mod text;
+
+pub(super) use self::text::Text;
+
+use self::text::hex4;
 use super::scan::{nested_len, specials};
 
 /// Why decoding stopped.
@@ -18,113 +23,18 @@ pub(super) enum Reason {
 pub(super) type Fault = Box<Reason>;
 pub(super) type Fallible<T> = Result<T, Fault>;
 
+/// Says which attribute a bad record is bad in.
+#[cold]
+pub(super) fn within(reason: Reason, name: Text<'_>) -> Fault {
+    Box::new(match reason {
+        Reason::Record(reason) => Reason::Record(format!("attribute {:?}: {reason}", name.lossy())),
+        damage => damage,
+    })
+}
+
 #[cold]
 pub(super) fn bad_record<T>(reason: impl Into<String>) -> Fallible<T> {
     Err(Box::new(Reason::Record(reason.into())))
-}
-
-/// A JSON string as it stands in the page.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Text<'a> {
-    /// With its quotes.
-    token: &'a [u8],
-    /// Whether there is a backslash in it.
-    pub(super) escaped: bool,
-}
-
-impl<'a> Text<'a> {
-    /// A token of which is known that it has no backslash.
-    pub(super) fn unescaped(token: &'a [u8]) -> Self {
-        Self { token, escaped: false }
-    }
-
-    /// With its quotes, escapes as they came: a JSON string again.
-    pub(super) fn token(self) -> &'a [u8] {
-        self.token
-    }
-
-    /// Without quotes; the text itself exactly when nothing is escaped.
-    pub(super) fn raw(self) -> &'a [u8] {
-        self.token.get(1..self.token.len() - 1).unwrap_or_default()
-    }
-
-    /// Appends the text itself.
-    pub(super) fn append_to(self, out: &mut Vec<u8>) -> Fallible<()> {
-        if self.escaped {
-            return unescape(self.raw(), out);
-        }
-        out.extend_from_slice(self.raw());
-        Ok(())
-    }
-
-    /// The text itself, in `scratch` when it has to be unescaped.
-    pub(super) fn plain<'s>(self, scratch: &'s mut Vec<u8>) -> Fallible<&'s [u8]>
-    where
-        'a: 's,
-    {
-        if !self.escaped {
-            return Ok(self.raw());
-        }
-        scratch.clear();
-        unescape(self.raw(), scratch)?;
-        Ok(scratch)
-    }
-
-    /// For sentences and names; the page is UTF-8, so nothing is replaced unless an escape is damaged.
-    pub(super) fn lossy(self) -> String {
-        let mut scratch = Vec::new();
-        match self.plain(&mut scratch) {
-            Ok(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            Err(_) => String::from_utf8_lossy(self.raw()).into_owned(),
-        }
-    }
-}
-
-/// The cursor has checked that every backslash starts one of JSON's escapes.
-#[cold]
-fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Fallible<()> {
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..at]);
-        let letter = rest.get(at + 1).copied().unwrap_or(b'\\');
-        rest = rest.get(at + 2..).unwrap_or_default();
-        match letter {
-            b'n' => out.push(b'\n'),
-            b't' => out.push(b'\t'),
-            b'r' => out.push(b'\r'),
-            b'b' => out.push(8),
-            b'f' => out.push(12),
-            b'u' => {
-                let (scalar, used) = code_point(rest)?;
-                out.extend_from_slice(scalar.encode_utf8(&mut [0; 4]).as_bytes());
-                rest = rest.get(used..).unwrap_or_default();
-            }
-            itself => out.push(itself),
-        }
-    }
-    out.extend_from_slice(rest);
-    Ok(())
-}
-
-/// The character behind `\u`, and how many bytes it took: 4, or 10 for a surrogate pair.
-fn code_point(rest: &[u8]) -> Fallible<(char, usize)> {
-    let high = hex4(rest).unwrap_or(0xD800);
-    if let Some(scalar) = char::from_u32(high) {
-        return Ok((scalar, 4));
-    }
-    let low = rest.get(4..).filter(|tail| tail.starts_with(b"\\u")).and_then(|tail| hex4(&tail[2..]));
-    match (high, low) {
-        (0xD800..0xDC00, Some(low @ 0xDC00..0xE000)) => {
-            let scalar = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-            Ok((char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER), 10))
-        }
-        _ => bad_record("a string has half of a surrogate pair, which is not a character"),
-    }
-}
-
-fn hex4(bytes: &[u8]) -> Option<u32> {
-    let digits = bytes.get(..4)?;
-    digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
 }
 
 /// Deepest nesting of maps and lists that DynamoDB allows (service quotas: "32 levels").
@@ -292,6 +202,12 @@ impl<'a> Cursor<'a> {
         self.scan_string()
     }
 
+    /// The name that was read at `at`.
+    #[cold]
+    pub(super) fn name_at(&self, at: usize) -> Fallible<Text<'a>> {
+        Self { at, ..self.clone() }.name()
+    }
+
     /// A string where a record must have one.
     #[inline]
     pub(super) fn string(&mut self) -> Fallible<Text<'a>> {
@@ -301,17 +217,29 @@ impl<'a> Cursor<'a> {
         self.scan_string()
     }
 
-    /// Finds the closing quote.
-    #[inline]
+    /// Finds the closing quote. Most strings end within 16 bytes: those stay in registers.
+    #[inline(always)]
     fn scan_string(&mut self) -> Fallible<Text<'a>> {
         let start = self.at;
+        if let Some(block) = self.bytes.get(start + 1..).and_then(|rest| rest.first_chunk::<16>()) {
+            let end = start + 1 + specials(block).trailing_zeros() as usize;
+            if self.bytes.get(end) == Some(&b'"') && end <= start + 16 {
+                self.at = end + 1;
+                return Ok(Text::new(self.since(start), false));
+            }
+        }
+        self.scan_long_string(start)
+    }
+
+    #[inline(never)]
+    fn scan_long_string(&mut self, start: usize) -> Fallible<Text<'a>> {
         let mut escaped = false;
         self.at += 1;
         loop {
             match self.pass_plain() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Text { token: self.since(start), escaped });
+                    return Ok(Text::new(self.since(start), escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;

@@ -91,9 +91,10 @@ pub trait Decoder: Send {
     /// `BadPage` when the bytes are not the JSON the protocol promises: fetch it again. The decoder is
     /// then exactly as it was before this call.
     ///
-    /// `BadRecord` when a record cannot be decoded and the policy is to fail: always about the record
-    /// at `from`, with its place as the error's position. A bad record further on ends the call with
-    /// `rest` pointing at it, so that `Pushed` tells what came before; the next call returns the error.
+    /// `BadRecord` when a record cannot be decoded and the policy is to fail, with its place as the
+    /// error's position. It is returned only by a call that added no row: behind rows, the call ends
+    /// with `rest` pointing at the bad record, so that `Pushed` tells where the rows end, and the next
+    /// call returns the error.
     fn push(&mut self, page: &Page, from: usize, room: Room, skip: &Skip) -> Result<Pushed>;
 
     /// Rows waiting in the batch.

@@ -2,14 +2,51 @@
 
 use std::collections::HashMap;
 
-use super::json::{Cursor, Fallible, Text};
+use super::json::{Cursor, Fallible};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    /// Each name as a JSON string, quotes included: a guess is checked in one comparison.
-    /// Empty for a name that has to be escaped; such a name is always looked up.
-    tokens: Vec<Box<[u8]>>,
+    tokens: Vec<Token>,
     places: HashMap<Box<[u8]>, usize>,
+    /// Places by `shortcut`, where two names meet the later one: spares most names the map, whose hash
+    /// is slow because names are chosen by others.
+    shortcuts: Vec<u32>,
+}
+
+/// A name as a JSON string, quotes included: whether it stands at the cursor takes one comparison.
+#[derive(Clone, Debug, Default)]
+struct Token {
+    /// Empty for a name that has to be escaped; such a name is always looked up.
+    bytes: Box<[u8]>,
+    /// The first 16 bytes, and which bits of them count: most names need no more.
+    head: u128,
+    mask: u128,
+}
+
+impl Token {
+    fn new(name: &[u8]) -> Self {
+        if name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+            return Self::default();
+        }
+        let bytes = [b"\"", name, b"\""].concat();
+        let (mut head, mut mask) = ([0; 16], [0; 16]);
+        for (place, byte) in bytes.iter().take(16).enumerate() {
+            head[place] = *byte;
+            mask[place] = 0xff;
+        }
+        Self { bytes: bytes.into(), head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask) }
+    }
+
+    #[inline]
+    fn starts(&self, text: &[u8]) -> bool {
+        match text.first_chunk::<16>() {
+            Some(block) => {
+                let same = (u128::from_le_bytes(*block) ^ self.head) & self.mask == 0;
+                same && (self.bytes.len() <= 16 || text.starts_with(&self.bytes))
+            }
+            None => text.starts_with(&self.bytes),
+        }
+    }
 }
 
 /// What stood behind which name the last time. Each image of a record has its own.
@@ -38,36 +75,58 @@ impl Names {
     /// Adds a name that is not there yet.
     pub(super) fn add(&mut self, name: &[u8]) -> usize {
         let place = self.tokens.len();
-        let mut token = vec![b'"'];
-        token.extend_from_slice(name);
-        token.push(b'"');
-        let plain = !name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-        self.tokens.push(if plain { token.into() } else { Box::default() });
+        self.tokens.push(Token::new(name));
         self.places.insert(name.into(), place);
+        if self.shortcuts.len() < 4 * self.tokens.len() {
+            self.shortcuts = vec![0; 8 * self.tokens.len().next_power_of_two()];
+            (0..place).for_each(|place| self.add_shortcut(place));
+        }
+        self.add_shortcut(place);
         place
     }
 
-    /// Reads the name at the cursor: its text, and its place when it is known.
-    #[inline]
-    pub(super) fn find<'a>(
-        &self,
-        cursor: &mut Cursor<'a>,
-        trail: &mut Trail,
-    ) -> Fallible<(Text<'a>, Option<usize>)> {
-        if let Some(guess) = trail.next.get(trail.last)
-            && let Some(token) = self.tokens.get(*guess as usize)
-            && let Some(name) = cursor.take_token(token)
-        {
-            trail.last = *guess as usize + 1;
-            return Ok((name, Some(*guess as usize)));
-        }
-        self.look_up(cursor, trail)
+    fn add_shortcut(&mut self, place: usize) {
+        let Some(token) = self.tokens.get(place).filter(|token| !token.bytes.is_empty()) else { return };
+        let spot = shortcut(&token.bytes) & (self.shortcuts.len() - 1);
+        self.shortcuts[spot] = u32::try_from(place).unwrap_or(0);
     }
 
-    fn look_up<'a>(&self, cursor: &mut Cursor<'a>, trail: &mut Trail) -> Fallible<(Text<'a>, Option<usize>)> {
+    /// The place of a name that is written as its token.
+    #[inline]
+    fn by_shortcut(&self, token: &[u8]) -> Option<usize> {
+        let spot = shortcut(token) & self.shortcuts.len().checked_sub(1)?;
+        let place = *self.shortcuts.get(spot)? as usize;
+        (*self.tokens.get(place)?.bytes == *token).then_some(place)
+    }
+
+    /// Passes the name at the cursor; its place when it is known.
+    #[inline]
+    pub(super) fn find(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
+        match self.guess(cursor, trail) {
+            Some(place) => Ok(Some(place)),
+            None => self.look_up(cursor, trail),
+        }
+    }
+
+    /// Passes the name at the cursor when it is the one that followed the last name the time before.
+    #[inline]
+    pub(super) fn guess(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Option<usize> {
+        let place = *trail.next.get(trail.last)? as usize;
+        let token = self.tokens.get(place)?;
+        if token.bytes.is_empty() || !token.starts(cursor.rest()) {
+            return None;
+        }
+        cursor.at += token.bytes.len();
+        trail.last = place + 1;
+        Some(place)
+    }
+
+    pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
         let name = cursor.name()?;
-        let mut scratch = Vec::new();
-        let place = self.places.get(name.plain(&mut scratch)?).copied();
+        let place = match self.by_shortcut(name.token()) {
+            Some(place) => Some(place),
+            None => self.places.get(name.plain(&mut Vec::new())?).copied(),
+        };
         if let Some(place) = place {
             if trail.next.len() <= trail.last {
                 trail.next.resize(self.tokens.len() + 1, 0);
@@ -77,18 +136,21 @@ impl Names {
             }
             trail.last = place + 1;
         }
-        Ok((name, place))
+        Ok(place)
     }
 }
 
-impl<'a> Cursor<'a> {
-    /// Passes exactly this string token, when it stands here.
-    #[inline]
-    fn take_token(&mut self, token: &[u8]) -> Option<Text<'a>> {
-        let start = self.at;
-        // An empty token belongs to a name that can only be found by its text.
-        (!token.is_empty() && self.take(token)).then(|| Text::unescaped(self.since(start)))
-    }
+/// Mixes length, beginning and end of a token; of the size of a machine word.
+#[inline]
+fn shortcut(token: &[u8]) -> usize {
+    let mut first = [0; 8];
+    let length = token.len().min(8);
+    first[..length].copy_from_slice(&token[..length]);
+    let last = token.last_chunk().unwrap_or(&first);
+    let (first, last) = (u64::from_le_bytes(first), u64::from_le_bytes(*last));
+    let mixed = (first ^ token.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = (mixed.rotate_left(29) ^ last).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    (mixed >> 32) as usize
 }
 
 #[cfg(test)]
@@ -100,7 +162,7 @@ mod tests {
     fn names_are_found_whatever_the_order_and_the_escapes() {
         let mut names = Names::default();
         let mut trail = Trail::default();
-        let plain = ["a", "a\\b", "a\u{8}", "b\"", "é", "", "ab", "A"];
+        let plain = ["a", "a\\b", "a\u{8}", "b\"", "fourteen bytes", "fifteen bytes!!é", "ab", "A"];
         for name in plain {
             names.add(name.as_bytes());
         }
@@ -108,13 +170,27 @@ mod tests {
             trail.start();
             for place in order {
                 let json = serde_json::to_string(plain[place]).unwrap();
-                let (text, found) = names.find(&mut Cursor::new(json.as_bytes(), 0), &mut trail).unwrap();
-                assert_eq!((text.lossy().as_str(), found), (plain[place], Some(place)));
+                for behind in ["", ":{\"S\":\"a value that is long\"}"] {
+                    let json = format!("{json}{behind}");
+                    let mut cursor = Cursor::new(json.as_bytes(), 0);
+                    let last = trail.last;
+                    assert_eq!(names.find(&mut cursor, &mut trail).unwrap(), Some(place), "{json}");
+                    assert_eq!(cursor.rest(), behind.as_bytes());
+                    trail.last = if behind.is_empty() { last } else { trail.last };
+                }
             }
         }
-        let (_, found) = names.find(&mut Cursor::new(br#""ab\u0063""#, 0), &mut trail).unwrap();
+        for number in 0..500 {
+            names.add(format!("name {number}").as_bytes());
+        }
+        for number in (0..500).rev() {
+            let json = format!("\"name {number}\"");
+            let found = names.find(&mut Cursor::new(json.as_bytes(), 0), &mut trail).unwrap();
+            assert_eq!(found, Some(plain.len() + number));
+        }
+        let found = names.find(&mut Cursor::new(br#""ab\u0063""#, 0), &mut trail).unwrap();
         assert_eq!(found, None);
-        let (_, found) = names.find(&mut Cursor::new(br#""\u0061b""#, 0), &mut trail).unwrap();
+        let found = names.find(&mut Cursor::new(br#""\u0061b""#, 0), &mut trail).unwrap();
         assert_eq!(found, Some(6));
     }
 }

@@ -141,6 +141,35 @@ fn written(mut value: u128, buffer: &mut [u8; 40]) -> &[u8] {
     }
 }
 
+/// Appends the number that `text` says, in DynamoDB's own form.
+pub(super) fn append_canonical(text: &[u8], out: &mut Vec<u8>) -> Fallible<()> {
+    if is_canonical(text) {
+        out.extend_from_slice(text);
+        return Ok(());
+    }
+    Number::parse(text)?.append_to(out);
+    Ok(())
+}
+
+/// Whether a number is short and in DynamoDB's own form already, as the service sends it.
+fn is_canonical(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let point = digits.iter().position(|byte| *byte == b'.');
+    let (whole, fraction) = digits.split_at(point.unwrap_or(digits.len()));
+    let whole_is = match whole {
+        [] => false,
+        [b'0'] => point.is_some() || text.len() == 1,
+        [first, ..] => *first != b'0' && whole.iter().all(u8::is_ascii_digit),
+    };
+    let fraction_is = match fraction {
+        [] => true,
+        [_, places @ ..] => {
+            places.last().is_some_and(|last| *last != b'0') && places.iter().all(u8::is_ascii_digit)
+        }
+    };
+    whole_is && fraction_is && text.len() <= MAX_DIGITS as usize
+}
+
 /// An integer of at most 18 digits without sign tricks: nearly every number there is.
 #[inline]
 pub(super) fn small_integer(text: &[u8]) -> Option<i64> {
@@ -345,6 +374,7 @@ mod tests {
             let expected = oracle(negative, &whole, &fraction, exponent);
             let found = canonical(&text).unwrap();
             prop_assert_eq!(&found, &expected, "{}", text);
+            prop_assert_eq!(is_canonical(expected.as_bytes()), expected.len() <= 38, "{}", expected);
             let number = Number::parse(text.as_bytes()).unwrap();
             let plain = format!("{sign}{whole}.{fraction}");
             if let Some(value) = small_decimal(plain.as_bytes()) {
@@ -374,6 +404,11 @@ mod tests {
         #[test]
         fn parsing_never_panics(bytes in prop::collection::vec(prop::sample::select(b"0123456789+-.eE x".to_vec()), 0..60)) {
             let parsed = Number::parse(&bytes).ok();
+            if is_canonical(&bytes) {
+                let mut out = Vec::new();
+                parsed.unwrap().append_to(&mut out);
+                prop_assert_eq!(&out, &bytes);
+            }
             if let Some(value) = small_integer(&bytes) {
                 prop_assert_eq!(parsed.and_then(|number| number.int64()), Some(value));
             }

@@ -1,16 +1,21 @@
 //! Items as rows of typed columns that grow with the stream.
 
+mod grow;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, StructArray};
 use arrow_schema::{DataType, Field, Fields};
 
+use self::grow::Growth;
+use super::attribute::duplicate;
 use super::change::Items;
-use super::column::{Column, Fit, disagree};
+use super::column::{Fit, disagree};
 use super::image::Image;
-use super::json::{Cursor, Fallible, Text, bad_record};
-use super::kind::{Kind, json_field};
+use super::json::{Cursor, Fallible, bad_record, within};
+use super::kind::json_field;
+use super::names::Trail;
 use super::schema::{Schema, Slot};
 use super::{DecodeOptions, SchemaState};
 use crate::error::Result;
@@ -25,20 +30,13 @@ enum Which {
     Old,
 }
 
-/// One step of growth, to take back when the record that caused it is bad.
-#[derive(Debug)]
-enum Growth {
-    Added,
-    Widened(Box<Before>),
-}
-
-/// A column as it was before it grew.
-#[derive(Debug)]
-struct Before {
-    number: usize,
-    kind: Kind,
-    new: Column,
-    old: Column,
+/// Where an attribute value of a record belongs.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    which: Which,
+    row: usize,
+    /// Where its name stands in the page.
+    name: usize,
 }
 
 #[derive(Debug)]
@@ -47,7 +45,7 @@ pub(super) struct Table {
     schema: Schema,
     /// New, old. The old one stays empty unless it is asked for, but grows along.
     images: [Image; 2],
-    key_trail: super::names::Trail,
+    key_trail: Trail,
     /// Growth since the last `settle`, with the row that caused it.
     journal: Vec<(usize, Growth)>,
     version: u64,
@@ -83,7 +81,7 @@ impl Table {
             images: [image(), image()],
             options: options.clone(),
             schema,
-            key_trail: super::names::Trail::default(),
+            key_trail: Trail::default(),
             journal: Vec::new(),
             version: 0,
             notices: Notices::default(),
@@ -95,73 +93,87 @@ impl Table {
         self.images[which as usize].start();
         let mut more = cursor.enter_object()?;
         while more {
+            let spot = Spot { which, row, name: cursor.at };
             let image = &mut self.images[which as usize];
-            let (name, place) = self.schema.names.find(cursor, &mut image.trail)?;
-            let place = match place {
+            let place = match self.schema.names.guess(cursor, &mut image.trail) {
                 Some(place) => Some(place),
-                None => self.schema.learn(&name.lossy()),
+                None => self.look_up(spot, cursor)?,
             };
-            image.see(place, name)?;
+            if place.is_some_and(|place| !self.images[which as usize].see(place)) {
+                return duplicate(cursor.name_at(spot.name)?);
+            }
             cursor.colon()?;
-            match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
-                // The keys of the row come from the record's own `Keys`.
-                Slot::Column(number) if number < self.schema.keys && which == Which::New => {
-                    cursor.pass_object()?
-                }
-                Slot::Column(number) => self.place(which, number, row, name, cursor)?,
-                Slot::Open => self.infer(which, place, row, name, cursor)?,
-                Slot::Rest => self.rest(which, row, name, cursor)?,
-                Slot::Reserved => self.reserved(which, row, name, cursor)?,
-                Slot::Dropped => cursor.pass_object()?,
+            if let Err(fault) = self.take(spot, place, cursor) {
+                return Err(within(*fault, cursor.name_at(spot.name)?));
             }
             more = cursor.more(b'}')?;
         }
         Ok(())
     }
 
+    /// Takes in the attribute value at the cursor.
+    #[inline]
+    fn take(&mut self, spot: Spot, place: Option<usize>, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
+            // The keys of the row come from the record's own `Keys`.
+            Slot::Column(number) if number < self.schema.keys && spot.which == Which::New => {
+                cursor.pass_object()
+            }
+            Slot::Column(number) => self.place(spot, number, cursor),
+            Slot::Open => self.infer(spot, place, cursor),
+            Slot::Rest => self.rest(spot, cursor),
+            Slot::Reserved => self.reserved(spot, cursor),
+            Slot::Dropped => cursor.pass_object(),
+        }
+    }
+
+    /// Passes a name that is not where it was the last time.
+    fn look_up(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<Option<usize>> {
+        let image = &mut self.images[spot.which as usize];
+        if let Some(place) = self.schema.names.look_up(cursor, &mut image.trail)? {
+            return Ok(Some(place));
+        }
+        let name = cursor.name_at(spot.name)?;
+        if let Some(place) = self.schema.learn(&name.lossy()) {
+            return Ok(Some(place));
+        }
+        if image.see_unnamed(name)? { Ok(None) } else { duplicate(name) }
+    }
+
     /// Puts a value into its column; widens the column or puts the value into the rest when it does not fit.
     #[inline]
-    fn place(
-        &mut self,
-        which: Which,
-        number: usize,
-        row: usize,
-        name: Text<'_>,
-        cursor: &mut Cursor<'_>,
-    ) -> Fallible<()> {
+    fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let start = cursor.at;
-        match self.images[which as usize].columns[number].push(row, cursor)? {
+        match self.images[spot.which as usize].columns[number].push(spot.row, cursor)? {
             Fit::Yes => Ok(()),
-            fit => self.misfit(which, number, row, name, cursor, (start, fit)),
+            fit => self.misfit(spot, number, cursor, (start, fit)),
         }
     }
 
     #[cold]
     fn misfit(
         &mut self,
-        which: Which,
+        spot: Spot,
         number: usize,
-        row: usize,
-        name: Text<'_>,
         cursor: &mut Cursor<'_>,
         (start, fit): (usize, Fit),
     ) -> Fallible<()> {
-        self.images[which as usize].columns[number].truncate(row);
+        self.images[spot.which as usize].columns[number].truncate(spot.row);
         cursor.back_to(start);
         if self.options.schema.is_some() {
             if fit == Fit::Value {
                 return self.inconvertible(number, cursor);
             }
-        } else if self.grow(number, row, cursor)? {
-            return self.place(which, number, row, name, cursor);
+        } else if self.grow(number, spot.row, cursor)? {
+            return self.place(spot, number, cursor);
         }
         cursor.back_to(start);
         if number < self.schema.keys {
             return self.inconvertible(number, cursor);
         }
         self.unfit += 1;
-        self.rest(which, row, name, cursor)?;
-        self.say_unfit(number, name, cursor.since(start));
+        self.rest(spot, cursor)?;
+        self.say_unfit(number, cursor.since(start));
         Ok(())
     }
 
@@ -171,121 +183,45 @@ impl Table {
         cursor.check_attribute()?;
         let value: String = String::from_utf8_lossy(cursor.since(start)).chars().take(80).collect();
         let column = &self.schema.columns[number];
-        bad_record(format!("attribute {:?}: {value} cannot be converted to {}", column.name, column.kind))
+        bad_record(format!("{value} cannot be converted to {}", column.kind))
     }
 
     #[cold]
-    fn say_unfit(&mut self, number: usize, name: Text<'_>, value: &[u8]) {
-        if value.windows(6).take(4).any(|part| part == b"\"NULL\"") {
+    fn say_unfit(&mut self, number: usize, value: &[u8]) {
+        let tag = value.split(|byte| *byte == b'"').nth(1).unwrap_or_default();
+        if tag == b"NULL" {
             return;
         }
         let column = &self.schema.columns[number];
         self.notices.once(&format!("unfit {number}"), || {
-            let value: String = String::from_utf8_lossy(value).chars().take(60).collect();
             format!(
-                "attribute {:?} is a column of type {}, but a record has {value}; such values stand in {}rest",
-                name.lossy(),
+                "attribute {:?} is a column of type {}, but a record has a value of type {}; such values stand in {}rest",
+                column.name,
                 column.kind,
+                String::from_utf8_lossy(tag),
                 self.options.metadata_prefix
             )
         });
     }
 
-    /// Widens a column so that it holds the value at the cursor; false when it cannot, or need not.
-    fn grow(&mut self, number: usize, row: usize, cursor: &mut Cursor<'_>) -> Fallible<bool> {
-        let start = cursor.at;
-        let column = &self.schema.columns[number];
-        let numbers = if number < self.schema.keys { super::Numbers::Exact } else { self.options.numbers };
-        let kind = Kind::of(cursor, numbers, column.kind.nesting())?;
-        cursor.back_to(start);
-        let merged = kind.and_then(|kind| column.kind.clone().merge(&kind));
-        let Some(merged) = merged.filter(|merged| merged.is_known() && *merged != column.kind) else {
-            return Ok(false);
-        };
-        if merged.leaves() > self.options.max_columns.max(column.kind.leaves()) {
-            self.say_full();
-            return Ok(false);
-        }
-        let [new, old] = &self.images;
-        let before = Before {
-            number,
-            kind: column.kind.clone(),
-            new: new.columns[number].clone(),
-            old: old.columns[number].clone(),
-        };
-        self.record(row, Growth::Widened(Box::new(before)));
-        for image in &mut self.images {
-            image.columns[number].widen(&merged)?;
-        }
-        self.schema.columns[number].kind = merged;
-        Ok(true)
-    }
-
-    fn record(&mut self, row: usize, growth: Growth) {
-        self.journal.push((row, growth));
-        self.version += 1;
-    }
-
-    /// A value of an attribute without a column makes one, where it can.
-    #[cold]
-    fn infer(
-        &mut self,
-        which: Which,
-        place: Option<usize>,
-        row: usize,
-        name: Text<'_>,
-        cursor: &mut Cursor<'_>,
-    ) -> Fallible<()> {
-        let start = cursor.at;
-        let kind = Kind::of(cursor, self.options.numbers, self.options.nested)?;
-        cursor.back_to(start);
-        let (Some(place), Some(kind)) = (place, kind.filter(Kind::is_known)) else {
-            return self.rest(which, row, name, cursor);
-        };
-        let inferred = self.schema.columns.len() - self.schema.keys;
-        if inferred >= self.options.max_columns || kind.leaves() > self.options.max_columns {
-            self.say_full();
-            return self.rest(which, row, name, cursor);
-        }
-        for image in &mut self.images {
-            image.columns.push(Column::new(&kind));
-        }
-        let number = self.schema.add_column(place, name.lossy(), kind);
-        self.record(row, Growth::Added);
-        self.place(which, number, row, name, cursor)
-    }
-
-    #[cold]
-    fn say_full(&mut self) {
-        let (most, prefix) = (self.options.max_columns, &self.options.metadata_prefix);
-        self.notices.once("full", || {
-            format!("there are more than max_columns={most} attributes; further ones stand in {prefix}rest")
-        });
-    }
-
-    fn rest(&mut self, which: Which, row: usize, name: Text<'_>, cursor: &mut Cursor<'_>) -> Fallible<()> {
+    fn rest(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let start = cursor.at;
         cursor.check_attribute()?;
-        self.images[which as usize].rest.add(row, name, cursor.since(start));
+        let name = cursor.name_at(spot.name)?;
+        self.images[spot.which as usize].rest.add(spot.row, name, cursor.since(start));
         Ok(())
     }
 
     #[cold]
-    fn reserved(
-        &mut self,
-        which: Which,
-        row: usize,
-        name: Text<'_>,
-        cursor: &mut Cursor<'_>,
-    ) -> Fallible<()> {
-        let (text, prefix) = (name.lossy(), &self.options.metadata_prefix);
+    fn reserved(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let (text, prefix) = (cursor.name_at(spot.name)?.lossy(), &self.options.metadata_prefix);
         self.notices.once(&format!("reserved {text}"), || {
             format!(
                 "attribute {text:?} has the name of a metadata column and stands in {prefix}rest; choose another \
                  metadata_prefix to give it a column"
             )
         });
-        self.rest(which, row, name, cursor)
+        self.rest(spot, cursor)
     }
 
     fn attribute_fields(&self, nullable_keys: bool) -> impl Iterator<Item = Field> + '_ {
@@ -306,14 +242,17 @@ impl Items for Table {
         self.key_trail.start();
         let mut more = cursor.enter_object()?;
         while more {
-            let (name, place) = self.schema.names.find(cursor, &mut self.key_trail)?;
+            let spot = Spot { which: Which::New, row, name: cursor.at };
+            let place = self.schema.names.find(cursor, &mut self.key_trail)?;
             cursor.colon()?;
             match place.map(|place| self.schema.slot(place)) {
                 Some(Slot::Column(number)) if number < self.schema.keys => {
                     if self.images[Which::New as usize].columns[number].len() > row {
-                        return super::attribute::duplicate(name);
+                        return duplicate(cursor.name_at(spot.name)?);
                     }
-                    self.place(Which::New, number, row, name, cursor)?;
+                    if let Err(fault) = self.place(spot, number, cursor) {
+                        return Err(within(*fault, cursor.name_at(spot.name)?));
+                    }
                 }
                 _ => cursor.skip_value()?,
             }
@@ -352,21 +291,7 @@ impl Items for Table {
     }
 
     fn undo(&mut self, rows: usize) {
-        while let Some((_, growth)) = self.journal.pop_if(|(row, _)| *row >= rows) {
-            self.version += 1;
-            match growth {
-                Growth::Added => {
-                    self.schema.remove_column();
-                    self.images.iter_mut().for_each(|image| drop(image.columns.pop()));
-                }
-                Growth::Widened(before) => {
-                    let Before { number, kind, new, old } = *before;
-                    self.schema.columns[number].kind = kind;
-                    self.images[Which::New as usize].columns[number] = new;
-                    self.images[Which::Old as usize].columns[number] = old;
-                }
-            }
-        }
+        self.shrink(rows);
         self.images.iter_mut().for_each(|image| image.truncate(rows));
     }
 

@@ -6,6 +6,7 @@ mod batch;
 mod config;
 mod errors;
 mod export;
+mod inspect;
 mod memory;
 mod shards;
 mod signal;
@@ -29,6 +30,8 @@ fn shut_down(py: Python<'_>) {
 mod _native {
     #[pymodule_export]
     use super::batch::{Batch, Schema, collapse, schema_words};
+    #[pymodule_export]
+    use super::inspect::inspect_checkpoints;
     #[pymodule_export]
     use super::memory::Memory;
     #[pymodule_export]

@@ -126,6 +126,11 @@ impl Stream {
         wait_for(py, &self.signal, None, || stream.closed())?.unwrap_or(Ok(())).or_raise(py)
     }
 
+    #[getter]
+    fn state_word(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(self.here(py)?.state_word())
+    }
+
     /// JSON, or `None` before the table was described.
     fn metrics(&self, py: Python<'_>) -> PyResult<Option<String>> {
         let stream = self.here(py)?;

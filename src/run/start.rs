@@ -65,7 +65,7 @@ impl Run {
     pub(super) fn begin(&mut self, listing: &Listing, now: Now) -> Result<()> {
         self.opened_at = listing.server_time;
         if self.resumed {
-            self.resume(now)?;
+            self.resume();
             return self.record(now);
         }
         self.accept_history();
@@ -85,15 +85,17 @@ impl Run {
         }
     }
 
-    /// Shards the checkpoint does not know are children of known ones, or unexplained.
-    fn resume(&mut self, now: Now) -> Result<()> {
+    /// A shard that the checkpoint does not know, and that names no parent, is read from its beginning.
+    /// It holds nothing older than what is verified of the others, or else that is a gap by its age.
+    fn resume(&mut self) {
+        let unfinished = self.starts.values().filter(|state| state.finished.is_none());
+        let oldest = unfinished.filter_map(|state| state.verified).min();
         let unknown = |id: &&ShardId| !self.starts.contains_key(*id) && self.graph.parents(id).is_empty();
-        let unexplained: Vec<_> = self.graph.ids().filter(unknown).cloned().collect();
-        for id in unexplained {
-            let cause = "the shard is not known to the checkpoint and descends from none that is".into();
-            self.lose(self.gap(Some(&id), Some(Position::Beginning), cause, now))?;
+        let unknown: Vec<_> = self.graph.ids().filter(unknown).cloned().collect();
+        for id in unknown {
+            self.warn(format!("shard {id} is not known to the checkpoint; it is read from its beginning"));
+            self.remember(&id, at_beginning(&[], oldest));
         }
-        Ok(())
     }
 
     fn start_all_at_beginning(&mut self, listing: &Listing) {

@@ -3,18 +3,16 @@
 use std::any::Any;
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
+use super::opening::open;
 use super::store::{Job, Store};
-use super::{Command, Keep, Plan, Shared, Tokens, closed};
-use crate::checkpoint::Checkpoint;
+use super::{Command, Plan, Shared, Tokens, closed};
 use crate::error::{Error, Result};
-use crate::page::Description;
-use crate::run::{Action, Event, Keeper, Now, Run};
+use crate::run::{Action, Event, Now, Run};
 use crate::source::Source;
 
 /// Runs one stream to its end and says how it went, also when the driver itself panics.
@@ -82,52 +80,6 @@ async fn closing(commands: &mut mpsc::UnboundedReceiver<Command>) {
         if matches!(command, Command::Close) {
             return;
         }
-    }
-}
-
-/// Everything up to a `Run` that may start: checkpoint, connection, description, decoder.
-async fn open(
-    plan: Plan,
-    shared: &Shared,
-    saved: mpsc::UnboundedSender<Event>,
-    store: &mut Option<Store>,
-) -> Result<Arc<dyn Source>> {
-    let mut options = plan.options;
-    let checkpoint = match plan.keep {
-        Keep::Store(open) => {
-            let (opened, checkpoint) = Store::open(open, saved, shared.wake.clone()).await?;
-            *store = Some(opened);
-            options.keeper = Keeper::Store;
-            checkpoint
-        }
-        Keep::Loader(checkpoint) => {
-            options.keeper = Keeper::Loader;
-            checkpoint
-        }
-    };
-    let source = plan.source;
-    options.page_bytes = source.page_bytes();
-    let description = describe(source.as_ref()).await?;
-    let schema = checkpoint.as_ref().map(|checkpoint: &Checkpoint| checkpoint.schema.clone());
-    let mut decoder = (plan.decoder)(&description, schema.as_deref())?;
-    let columns = decoder.flush()?.schema();
-    let mut front = shared.front();
-    front.description = Some(Arc::new(description.clone()));
-    front.schema = Some(columns);
-    drop(front);
-    *shared.run() = Some(Run::new(description, options, decoder, checkpoint)?);
-    Ok(source)
-}
-
-/// Asks twice: opening should not fail for one lost answer, nor hide that nobody is there.
-async fn describe(source: &dyn Source) -> Result<Description> {
-    const PAUSE: Duration = Duration::from_millis(200);
-    match source.describe().await {
-        Err(error) if error.retryable() => {
-            sleep(PAUSE).await;
-            source.describe().await
-        }
-        answer => answer,
     }
 }
 

@@ -4,6 +4,7 @@
 //! and looks again.
 
 mod driver;
+mod opening;
 mod runtime;
 mod store;
 mod table;
@@ -273,6 +274,18 @@ impl Stream {
     /// `None` until closing is complete; then whether everything done is durable.
     pub fn closed(&self) -> Option<Result<()>> {
         self.shared.front().closed.clone()
+    }
+
+    /// How far the stream is, in a word: `opening`, `open`, `ended`, `failed` or `closed`.
+    pub fn state_word(&self) -> &'static str {
+        let front = self.shared.front();
+        match (&front.closed, &front.outcome, &front.opened) {
+            (Some(_), ..) => "closed",
+            (_, Some(Err(_)), _) => "failed",
+            (_, Some(Ok(())), _) => "ended",
+            (.., Some(_)) => "open",
+            (.., None) => "opening",
+        }
     }
 
     /// What the run counts; `None` until the table was described. Works while failing and when closed.

@@ -105,6 +105,22 @@ fn rollovers(seed: u64, keeper: Keeper, rollovers: u32, kills: u32) -> World {
     world
 }
 
+#[test]
+fn a_parent_that_the_first_listing_left_out_is_no_gap_after_a_kill() {
+    let mut world = World::new(39, 1);
+    (0..20).for_each(|_| world.write(10));
+    let (parent, _) = world.aws.roll_over(world::TABLE, 0).unwrap();
+    (0..20).for_each(|_| world.write(10));
+    world.aws.knobs_mut().omit = vec![parent.to_string()];
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    world.aws.knobs_mut().omit.clear();
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    assert_ordered(&world);
+}
+
 fn make_awkward(world: &mut World) {
     let drawn = (world.dice.roll(1 << 32), world.dice.roll(4), world.dice.roll(5_000), world.dice.roll(3));
     let knobs = world.aws.knobs_mut();

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from shardarrow import _native
 from shardarrow.cli.arguments import add_common
-from shardarrow.cli.checkpoint_file import consumers
 from shardarrow.cli.screen import Screen
 from shardarrow.cli.values import as_json
 from shardarrow.errors import UsageError
@@ -96,9 +96,8 @@ def _in_destination(url: str) -> Iterator[Found]:
 
 
 def _in_file(path: str) -> Iterator[Found]:
-    for one in consumers(Path(path)):
-        checkpoint = json.loads(one.checkpoint)
-        yield Found(one.name, "", checkpoint, None, one.gaps, one.quarantined, one.saved_at)
+    for name, checkpoint, saved_at, gaps, quarantined in _native.inspect_checkpoints(path):
+        yield Found(name, "", json.loads(checkpoint), None, len(gaps), quarantined, saved_at / 1000)
 
 
 def lines(found: Found, now: float) -> Iterator[str]:

@@ -17,6 +17,8 @@ from .orders import Orders
 
 TABLE = "orders"
 CHANGES = 4_000
+# A slow machine makes fewer changes, so that the story stays a short one.
+WRITE_SECONDS = 25.0
 KEYS = 400
 SEED = 20
 REPORT_SECONDS = 2.0
@@ -44,21 +46,24 @@ class DemoError(Exception):
 
 
 class Writer(threading.Thread):
-    """Changes the table until all changes are made or `stop` is called."""
+    """Changes the table until all changes are made, the time is up or `stop` is called."""
 
     def __init__(self, orders: Orders) -> None:
         super().__init__(name="writer", daemon=True)
         self.orders = orders
         self.written = 0
+        self.progress = 0.0
         self.failure: Exception | None = None
         self._stopping = threading.Event()
 
     def run(self) -> None:
         """Make the changes one by one; a failure is kept for the thread that waits."""
+        began = time.monotonic()
         try:
-            while self.written < CHANGES and not self._stopping.is_set():
-                self.orders.change(progress=self.written / CHANGES)
+            while self.progress < 1 and not self._stopping.is_set():
+                self.orders.change(self.progress)
                 self.written += 1
+                self.progress = max(self.written / CHANGES, (time.monotonic() - began) / WRITE_SECONDS)
         except Exception as failure:  # noqa: BLE001
             self.failure = failure
 
@@ -145,7 +150,7 @@ class Demo:
 
     def _introduce(self) -> None:
         print(f"DynamoDB  an emulator at {self.endpoint_url}; a table {TABLE!r} with a stream")
-        print(f"writer    {CHANGES:,} inserts, updates and deletes of {KEYS} orders, numbers to 38 digits")
+        print(f"writer    up to {CHANGES:,} changes of {KEYS} orders: inserts, updates, deletes; 38 digits")
         print(f"loader    shardarrow {shlex.join(self.loader.arguments)}")
         print("reader    this process, which queries the mirror while it is followed\n", flush=True)
 
@@ -157,7 +162,7 @@ class Demo:
             self._check()
             rows = self._query(f"SELECT count(*) FROM {TABLE}")
             self._say(f"{self.writer.written:5,} changes written, {rows:3} orders in the mirror")
-            if rows and not killed and self.writer.written >= CHANGES / 2:
+            if rows and not killed and self.writer.progress >= 0.5:
                 self._kill()
                 killed = True
         self._check()

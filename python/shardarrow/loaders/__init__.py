@@ -8,8 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from shardarrow.errors import UsageError
-from shardarrow.loaders.base import Loader, Loop, Progress
-from shardarrow.loaders.report import Report, Saved
+from shardarrow.loaders.base import Loader, Loop, Progress, Saved
+from shardarrow.loaders.report import Report
 from shardarrow.loaders.stop import Stop, on_signals
 from shardarrow.options import StreamOptions, one_of, seconds
 

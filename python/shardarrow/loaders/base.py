@@ -46,6 +46,23 @@ class Written:
     deleted: int = 0
 
 
+@dataclass(frozen=True)
+class Saved:
+    """What a destination remembers of one table that was loaded into it."""
+
+    table: str
+    """The table's name in the destination."""
+    mode: str
+    checkpoint: str
+    """JSON."""
+    changes: int
+    """Changes loaded since the beginning, over all loads."""
+    gaps: int
+    quarantined: int
+    saved_at: float
+    """Seconds since 1970, by the clock of the machine that wrote it."""
+
+
 class Loader(Protocol):
     """One table of one destination. Each destination has its own module; none imports another."""
 

@@ -76,23 +76,6 @@ class Report:
         return "\n".join(line for line in lines if line)
 
 
-@dataclass(frozen=True)
-class Saved:
-    """What a destination remembers of one table that was loaded into it."""
-
-    table: str
-    """The table's name in the destination."""
-    mode: str
-    checkpoint: str
-    """JSON."""
-    changes: int
-    """Changes loaded since the beginning, over all loads."""
-    gaps: int
-    quarantined: int
-    saved_at: float
-    """Seconds since 1970, by the clock of the machine that wrote it."""
-
-
 def counted(number: int, what: str) -> str:
     """A number and what it counts."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

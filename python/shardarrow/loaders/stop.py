@@ -36,9 +36,12 @@ def on_signals(stop: Stop) -> Iterator[None]:
         yield
         return
     before: dict[int, Any] = {}
+    interrupted = False
 
     def heard(number: int, _frame: Any) -> None:
+        nonlocal interrupted
         if stop.requested:
+            interrupted = before.get(number) is signal.default_int_handler
             restore()
             signal.raise_signal(number)
         stop.request(signal.Signals(number).name)
@@ -52,5 +55,10 @@ def on_signals(stop: Stop) -> Iterator[None]:
             before[number] = signal.signal(number, heard) or signal.SIG_DFL
     try:
         yield
+    except Exception as error:
+        if not interrupted:
+            raise
+        # A library that was in the middle of its work makes an error of its own of the interrupt.
+        raise KeyboardInterrupt from error
     finally:
         restore()

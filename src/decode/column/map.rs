@@ -51,13 +51,14 @@ impl StructColumn {
         self.trail.start();
         let mut more = cursor.enter_object()?;
         while more {
-            let (name, place) = self.names.find(cursor, &mut self.trail)?;
+            let name = cursor.at;
+            let place = self.names.find(cursor, &mut self.trail)?;
             cursor.colon()?;
             let Some(column) = place.and_then(|place| self.fields.get_mut(place)) else {
                 return Ok(Fit::Kind);
             };
             if column.len() > row {
-                return duplicate(name);
+                return duplicate(cursor.name_at(name)?);
             }
             let fit = column.push(row, cursor)?;
             if fit != Fit::Yes {

@@ -7,7 +7,7 @@ use arrow_buffer::ScalarBuffer;
 
 use super::super::json::Fallible;
 use super::super::kind::Width;
-use super::super::number::{MAX_DIGITS, Number, SCALE, small_decimal, small_integer};
+use super::super::number::{MAX_DIGITS, Number, SCALE, append_canonical, small_decimal, small_integer};
 use super::bits::Validity;
 use super::text::{BytesColumn, trim};
 use super::{Fit, disagree};
@@ -65,13 +65,7 @@ impl NumberColumn {
                 };
                 push_value(values, valid, *expected, row, value);
             }
-            Self::Text(column) => {
-                let number = Number::parse(text)?;
-                column.push(row, |out| {
-                    number.append_to(out);
-                    Ok(())
-                })?;
-            }
+            Self::Text(column) => column.push(row, |out| append_canonical(text, out))?,
         }
         Ok(Fit::Yes)
     }

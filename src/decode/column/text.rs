@@ -25,6 +25,7 @@ impl BytesColumn {
     }
 
     /// Adds the value that `write` appends as row `row`; rows before it that have none are null.
+    /// What it appended before it failed is taken back by `truncate`.
     #[inline]
     pub(in super::super) fn push(
         &mut self,
@@ -34,11 +35,7 @@ impl BytesColumn {
         if self.len() < row || self.offsets.is_empty() {
             self.pad(row);
         }
-        let start = self.bytes.len();
-        if let Err(fault) = write(&mut self.bytes) {
-            self.bytes.truncate(start);
-            return Err(fault);
-        }
+        write(&mut self.bytes)?;
         self.end_value()
     }
 

@@ -138,6 +138,37 @@ fn growth_by_a_bad_record_is_taken_back() {
     assert_eq!(column(&batch, "_old"), ["-", "-"]);
 }
 
+#[test]
+fn the_beginning_of_a_bad_value_is_taken_back() {
+    let good = r#""s":{"S":"a"},"b":{"B":"AAE="},"ns":{"NS":["1"]},"l":{"L":[{"M":{"x":{"S":"y"}}}]},"m":{"M":{"p":{"SS":["q"]},"r":{"N":"1"}}}"#;
+    let bad = [
+        r#""s":{"S":"begin\n\ud800"}"#,
+        r#""b":{"B":"AAECAwQFBgcICQoLDA0O*"}"#,
+        r#""ns":{"NS":["7","8","x"]}"#,
+        r#""l":{"L":[{"M":{"x":{"S":"z"}}},{"M":{"x":{"X":"z"}}}]}"#,
+        r#""m":{"M":{"p":{"SS":["1","2"]},"r":{"N":"x"}}}"#,
+        r#""m":{"M":{"p":{"SS":["1","2"]},"r":{"N":"2"},"r":{"N":"2"}}}"#,
+        r#""s":{"S":"x"},"s":{"S":"y"}"#,
+        r#""new":{"L":[{"S":"x"},{"S":5}]}"#,
+    ];
+    for nested in ["json", "struct"] {
+        let json = format!(r#"{{"on_bad_record":"quarantine","nested":"{nested}"}}"#);
+        let expected = decode(&json, &[good, "", good]);
+        for bad in bad {
+            let mut decoder = decoder_with(&json);
+            for items in [&[good, bad, ""][..], &[bad, good]] {
+                assert_eq!(push(&mut *decoder, &inserts(items)).quarantined.len(), 1, "{bad}");
+            }
+            let batch = decoder.flush().unwrap();
+            check(&batch);
+            assert_eq!(batch.schema(), expected.schema(), "{bad}");
+            for name in ["s", "b", "ns", "l", "m", "_rest"] {
+                assert_eq!(column(&batch, name), column(&expected, name), "{bad}");
+            }
+        }
+    }
+}
+
 /// A number as DynamoDB can hold it, written in some odd way, and its value by an independent route:
 /// digits as text with a point moved.
 fn numbers() -> impl Strategy<Value = (String, String)> {

@@ -260,6 +260,30 @@ proptest! {
         compare(&batch, &items)?;
     }
 
+    /// Records that turn out bad at their end leave the batch as if they had never been there.
+    #[test]
+    fn bad_records_leave_no_trace(items in prop::collection::vec((items(2), any::<bool>()), 1..8), json in mode()) {
+        let json = json.replace('{', r#"{"on_bad_record":"quarantine","#).replace(",}", "}");
+        let record = |number: u64, item: &Item, bad: bool| {
+            let mut text = attributes(item);
+            if bad {
+                text = [text, r#""z":{"M":{"a":{"NS":["1","x"]}}}"#.to_owned()].join(if item.is_empty() { "" } else { "," });
+            }
+            insert(number, &text)
+        };
+        let items: Vec<(u64, &Item, bool)> = (1..).zip(&items).map(|(n, (items, bad))| (n, &items[0], *bad)).collect();
+        let all = joined(items.iter().map(|(number, item, bad)| record(*number, item, *bad)));
+        let good = joined(items.iter().filter(|item| !item.2).map(|(number, item, _)| record(*number, item, false)));
+        let (mut with, mut without) = (decoder_with(&json), decoder_with(&json));
+        let pushed = push(&mut *with, &page(&all));
+        push(&mut *without, &page(&good));
+        prop_assert_eq!(pushed.quarantined.len(), items.iter().filter(|item| item.2).count());
+        prop_assert_eq!(with.schema_state(), without.schema_state());
+        let (with, without) = (with.flush().unwrap(), without.flush().unwrap());
+        check(&with);
+        prop_assert_eq!(with, without);
+    }
+
     #[test]
     fn old_images_come_back(items in items(5), json in mode()) {
         let json = json.replace('{', r#"{"old_image":true,"#).replace(",}", "}");

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SCHEME = "duckdb://"
 _RETRY_EVERY = 0.05
+_FIRST_VERSION = 2
 
 
 class Destination(Protocol):
@@ -42,10 +43,12 @@ def destination(where: Any) -> Destination:
 
     Raises:
         UsageError: it is none of these.
+        LoadError: the package is missing or too old.
     """
+    package = library()
     if isinstance(where, str):
         return File(path_of(where))
-    if isinstance(where, library().DuckDBPyConnection):
+    if isinstance(where, package.DuckDBPyConnection):
         return Connection(where)
     raise UsageError(
         f"destination must be a URL such as 'duckdb:///shop.duckdb' or an open DuckDB connection, "
@@ -74,12 +77,18 @@ def library() -> Any:
     """The ``duckdb`` package.
 
     Raises:
-        LoadError: it is not installed.
+        LoadError: it is not installed, or too old.
     """
     try:
         import duckdb
     except ImportError as error:
         raise LoadError("loading into DuckDB needs its package: pip install 'shardarrow[duckdb]'") from error
+    # Before 2.0 it reads Arrow data only through pyarrow, and has no columns of unknown type.
+    if int(duckdb.__version__.partition(".")[0]) < _FIRST_VERSION:
+        raise LoadError(
+            f"loading needs duckdb {_FIRST_VERSION}.0 or later but {duckdb.__version__} is installed: "
+            "pip install --upgrade 'shardarrow[duckdb]' 'duckdb>=2.0'"
+        )
     return duckdb
 
 

@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 from shardarrow.errors import LoadError
+from shardarrow.loaders.base import Saved
 from shardarrow.loaders.duckdb.destination import destination, first_line, library
 from shardarrow.loaders.duckdb.ledger import Entry, Ledger, entries
 from shardarrow.loaders.duckdb.sql import rows
 from shardarrow.loaders.duckdb.target import Target
-from shardarrow.loaders.report import Saved
 
 
 def saved_in(where: Any, lock_timeout: float) -> list[Saved]:

@@ -103,7 +103,7 @@ class DuckDBLoader:
             raise LoadError(
                 f"_shardarrow_checkpoints has a checkpoint for {self.label} but the table is gone: "
                 "restore the table, or start again after DELETE FROM _shardarrow_checkpoints "
-                f"WHERE table_name = {literal(entry.name)}"
+                f"WHERE (table_schema, table_name) = ({literal(entry.schema)}, {literal(entry.name)})"
             )
 
     def _transact(
