@@ -33,7 +33,7 @@ def test_killed_again_and_again_every_change_takes_effect_once(
     record_property: Callable[[str, object], None],
 ) -> None:
     table = tables.make(keys={"id": "S"})
-    writer = Changes(tables.dynamodb, table, keys=scale(KEYS), seed=SEED)
+    writer = Changes(tables.dynamodb, table, keys=scale(KEYS), total=scale(CHANGES), seed=SEED)
     source = f"dynamodb://{table}?start=earliest&endpoint_url={emulator.endpoint_url}"
     load = Load(source, tmp_path / "shop.duckdb", table="orders", mode=mode, start=start_process)
     kills = max(6, scale(KILLS))
@@ -58,7 +58,7 @@ def kill_while_writing(load: Load, writer: Changes, changes: int, kills: int) ->
     moments = random.Random(SEED)
     part = changes // (kills + 1)
     for kill in range(kills + 1):
-        writing = threading.Thread(target=writer.write, args=(part, kill / kills))
+        writing = threading.Thread(target=writer.write, args=(part,))
         writing.start()
         try:
             if kill == kills:
