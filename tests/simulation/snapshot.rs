@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use shardarrow::checkpoint::Checkpoint;
 use shardarrow::error::ErrorKind;
 use shardarrow::run::{OnGap, Options, SnapshotOptions, Start};
 
@@ -11,30 +12,31 @@ use crate::{HOUR, consume_some, drain, make_awkward, seeds};
 
 fn snapshot_options(world: &mut World) -> Options {
     let slice = Duration::from_millis(50 + world.dice.roll(2_000));
-    let segments = Some(1 + world.dice.roll(5) as u32);
+    let segments = Some(1 + world.dice.roll(3) as u32);
     let snapshot = SnapshotOptions { segments, slice, ..SnapshotOptions::default() };
     let settle = Duration::from_millis(500);
     Options { start: Start::Snapshot, snapshot, settle, on_gap: OnGap::Fail, ..options() }
 }
 
 fn make_scan_awkward(world: &mut World) {
-    let drawn = (world.dice.roll(20), world.dice.roll(3));
+    let drawn = (world.dice.roll(6), world.dice.roll(3));
     let knobs = world.aws.knobs_mut();
     knobs.scan_page_items = Some(1 + drawn.0 as usize);
     knobs.scan_empty_pages = drawn.1 as u32;
 }
 
 /// Writes to a table while it is scanned in small slices, with kills and rollovers.
-fn changing_table(seed: u64, kills: u64) -> World {
+fn changing_table(seed: u64, kills: u64) -> (World, u32) {
     let mut world = World::new(seed, 1 + (seed % 4) as usize);
     make_awkward(&mut world);
     make_scan_awkward(&mut world);
     let keys = 20 + world.dice.roll(150);
-    (0..world.dice.roll(400)).for_each(|_| world.write(keys));
+    // Most items are never written again: only the scan can bring them.
+    (0..world.dice.roll(800)).for_each(|_| world.write(keys * 6));
     world.aws.advance(30_000);
     let options = snapshot_options(&mut world);
     let mut session = world.start(options.clone()).unwrap();
-    let mut killed = 0;
+    let (mut killed, mut in_the_middle) = (0, 0);
     for _ in 0..60 {
         (0..world.dice.roll(20)).for_each(|_| world.write(keys));
         if world.dice.chance(10) {
@@ -44,6 +46,9 @@ fn changing_table(seed: u64, kills: u64) -> World {
         session.run_for(&mut world, pause);
         consume_some(&mut world, &mut session);
         if killed < kills && world.dice.chance(15) {
+            let ended =
+                |checkpoint: &Checkpoint| checkpoint.snapshot.as_ref().is_some_and(|one| one.ended.is_some());
+            in_the_middle += u32::from(!world.durable.checkpoint.as_ref().is_some_and(ended));
             session = world.start(options.clone()).unwrap();
             killed += 1;
         }
@@ -53,7 +58,7 @@ fn changing_table(seed: u64, kills: u64) -> World {
     }
     until_ready(&mut world, &mut session);
     drain(&mut world, &mut session);
-    world
+    (world, in_the_middle)
 }
 
 fn until_ready(world: &mut World, session: &mut Session) {
@@ -81,8 +86,10 @@ fn difference(mirror: &BTreeMap<String, String>, table: &BTreeMap<String, String
 
 #[test]
 fn the_mirror_equals_the_table_whatever_is_written_during_the_scan() {
+    let mut in_the_middle = 0;
     for seed in seeds(40) {
-        let mut world = changing_table(seed, 8);
+        let (mut world, kills) = changing_table(seed, 8);
+        in_the_middle += kills;
         assert_equal(&mut world, seed);
         let mut scanned: Vec<_> =
             world.durable.seen.iter().filter(|seen| seen.op == "snapshot").map(|seen| &seen.key).collect();
@@ -91,6 +98,7 @@ fn the_mirror_equals_the_table_whatever_is_written_during_the_scan() {
         scanned.dedup();
         assert_eq!(scanned.len(), all, "seed {seed}: an item was scanned twice");
     }
+    assert!(in_the_middle >= 80, "only {in_the_middle} kills were in the middle of a scan");
 }
 
 #[test]
@@ -108,6 +116,33 @@ fn a_snapshot_is_ready_without_any_further_record() {
         let mut session = world.start(options).unwrap();
         session.open(&mut world);
         assert!(session.run.is_ready(), "ready is remembered");
+    }
+}
+
+#[test]
+fn ready_comes_only_when_every_change_made_during_the_scan_is_in() {
+    for seed in seeds(10) {
+        let mut world = World::new(seed, 2);
+        (0..300).for_each(|_| world.write(200));
+        world.aws.advance(30_000);
+        world.aws.knobs_mut().scan_page_items = Some(1);
+        world.aws.knobs_mut().empty_pages = 3;
+        let options = snapshot_options(&mut world);
+        let mut session = world.start(options).unwrap();
+        session.open(&mut world);
+        for _ in 0..15 {
+            (0..10).for_each(|_| world.write(200));
+            session.run_for(&mut world, 50);
+            session.take_all(&mut world);
+            session.commit(&mut world);
+        }
+        assert!(!session.run.is_ready());
+        while !session.run.is_ready() {
+            session.step(&mut world, 100);
+            session.take_all(&mut world);
+        }
+        session.commit(&mut world);
+        assert_equal(&mut world, seed);
     }
 }
 
@@ -149,7 +184,7 @@ fn a_scan_that_takes_longer_than_the_retention_loses_nothing() {
 #[test]
 fn a_gap_scans_the_table_again_and_what_is_gone_leaves_the_mirror() {
     for seed in 0..10 {
-        let mut world = changing_table(seed, 2);
+        let (mut world, _) = changing_table(seed, 2);
         match seed % 3 {
             0 => world.aws.advance(26 * HOUR as u64),
             1 => world.reenable_stream(),
