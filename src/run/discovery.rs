@@ -377,7 +377,7 @@ impl Run {
     }
 
     /// Changes made between two streams of a table are in neither.
-    fn replace_stream(&mut self, description: Description, now: Now) -> Result<()> {
+    pub(super) fn replace_stream(&mut self, description: Description, now: Now) -> Result<()> {
         if description.keys != self.description.keys {
             return Err(Error::new(
                 ErrorKind::CheckpointMismatch,
