@@ -1,7 +1,8 @@
 """What the loader's tests share: a source that replays known changes, and a loader that dies on purpose.
 
-Run as a script it is the process that gets killed:
-``python loading.py URL MODE SEED CHANGES KILL_AT`` with KILL_AT = place:write or ``-``.
+Run as a script it is the process that gets killed: ``python loading.py URL MODE STORY KILL_AT`` with
+STORY = seed:changes, or the seed of a story in epochs, and KILL_AT = place:write,
+place:sweep or ``-``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
+from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 
+import duckdb
 import pyarrow as pa
 
 from shardarrow.loaders.base import Loop
@@ -83,8 +88,49 @@ class Columns:
         return Decimal(value) if type_ == DECIMAL else int(value)
 
 
+class Batch:
+    """A record batch as a stream hands it out."""
+
+    def __init__(self, rows, epoch):
+        self.rows, self.epoch = rows, epoch
+        self.num_rows, self.nbytes, self.schema = rows.num_rows, rows.nbytes, rows.schema
+
+    def __arrow_c_array__(self, requested_schema=None):
+        return self.rows.__arrow_c_array__(requested_schema)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a stream knows from here on, with or without rows: the epoch, and how far its snapshot is."""
+
+    epoch: int
+    ready: bool = False
+    scanned: int = 0
+    items: int | None = None
+    snapshot: bool = True
+    begun: bool = True
+
+    @property
+    def checkpoint(self):
+        start = {"epoch": self.epoch, "start": "snapshot" if self.snapshot else "earliest"}
+        if not (self.snapshot and self.begun):
+            return start
+        snapshot = {
+            "segments": [{"after": None, "done": True}, {"after": None, "done": self.ready}],
+            "slices": 1,
+            "ended": 1_700_000_000_000 if self.ready else None,
+            "ready": self.ready,
+            "scanned": self.scanned,
+            "items": self.items,
+        }
+        return {**start, "snapshot": snapshot}
+
+
+NO_SNAPSHOT = Moment(1, snapshot=False)
+
+
 class Source:
-    """Replays batches; it stands in for ``shardarrow.dynamodb``.
+    """Replays batches, and moments between them; it stands in for ``shardarrow.dynamodb``.
 
     Its stream holds the loader to the contract: nothing is taken before the first state is
     saved, and what is said to be saved was a state that was given.
@@ -126,6 +172,12 @@ class Stream:
     def _ended(self):
         return self.place >= len(self.source.batches) and not self.source.idle_checkpoints
 
+    @property
+    def moment(self):
+        """The last one passed; one at the very front is what the stream knows when it opens."""
+        passed = [step for step in self.source.batches[: max(self.place, 1)] if isinstance(step, Moment)]
+        return passed[-1] if passed else NO_SNAPSHOT
+
     def _take(self, timeout):
         assert self.saved_through, "a batch was taken before the first state was saved"
         assert timeout >= 0
@@ -138,16 +190,15 @@ class Stream:
             raise batch
         self.place += 1
         self.through += 1
-        return batch
+        return None if isinstance(batch, Moment) else Batch(batch, self.moment.epoch)
 
     def _state(self):
         self.given.add(self.through)
         if self.place >= len(self.source.batches) and self.source.idle_checkpoints:
             self.note = self.source.idle_checkpoints.pop(0)
-        checkpoint = {"place": self.place, "epoch": 3, "start": "earliest", "note": self.note}
         return SimpleNamespace(
             through=self.through,
-            checkpoint=json.dumps(checkpoint),
+            checkpoint=json.dumps({**self.moment.checkpoint, "place": self.place, "note": self.note}),
             gaps=self.source.gaps.pop(self.place, []),
             quarantined=self.source.quarantined.pop(self.place, []),
         )
@@ -198,11 +249,6 @@ def random_batches(seed, count, rows=7):
 def model(changes, keys):
     """The table after the changes: key → item, every number in canonical text."""
 
-    def plain(value):
-        return (
-            canonical(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else value
-        )
-
     table = {}
     for op, item in changes:
         key = tuple(plain(item[name]) for name, _ in keys)
@@ -212,15 +258,98 @@ def model(changes, keys):
     return table
 
 
+KEY_SHAPES = [
+    [("id", "S")],
+    [("id", "N")],
+    [("id", "B")],
+    [("id", "S"), ("rank", "N")],
+    [("id", "N"), ("rank", "B")],
+    [("id", "B"), ("rank", "S")],
+]
+
+
+def random_story(seed, keys, batches=8):
+    """Moments and changes of three epochs, the second given up; number keys widen as it goes on."""
+    chance = random.Random(f"{seed} {keys}")
+    steps = [Moment(1)]
+    for epoch in (1, 2, 3):
+        operations = ["snapshot"] * 3 + ["insert", "modify", "remove"]
+        for place in range(batches):
+            late = epoch > 1 and place > batches // 2
+            changes = [_random_row(chance, operations, keys, late) for _ in range(chance.randrange(1, 9))]
+            steps.append(changes)
+            if epoch != 2 and place == batches - 3:
+                steps.append(Moment(epoch, ready=True))
+                operations = ["insert", "modify", "remove"]
+        if epoch < 3:
+            steps.append(Moment(epoch + 1))
+    return steps
+
+
+def _random_row(chance, operations, keys, late):
+    item = {name: _random_key(chance, kind, late) for name, kind in keys}
+    operation = chance.choice(operations)
+    return (operation, item if operation == "remove" else {**item, "count": chance.randrange(1000)})
+
+
+def _random_key(chance, kind, late):
+    number = chance.randrange(4, 16 if late else 12)
+    if kind == "B":
+        return bytes([number, 0, 255])
+    if kind == "S":
+        return f"k{number}"
+    wide = [number, number + Decimal("0.5"), Decimal(number) + Decimal("1E-30")]
+    return chance.choice(wide) if late else number
+
+
+def story_batches(steps, keys):
+    """The story as a source replays it."""
+    columns = Columns(keys)
+    return [step if isinstance(step, Moment) else columns.batch(step) for step in steps]
+
+
+def end_of(steps, keys):
+    """The mirror at the end of a story: what its last epoch says, whatever was there before."""
+    last = max(place for place, step in enumerate(steps) if isinstance(step, Moment) and not step.ready)
+    return model([change for step in steps[last:] if isinstance(step, list) for change in step], keys)
+
+
+def query(statement, file="shop.duckdb"):
+    with duckdb.connect(file) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def items(table="orders", file="shop.duckdb", keys=("id",)):
+    """The mirror as the model has it."""
+    with duckdb.connect(file) as connection:
+        return items_in(connection, f'"{table}"', keys)
+
+
+def items_in(connection, table="orders", keys=("id",)):
+    """As `items`: every number in canonical text, absent attributes left out."""
+    result = connection.execute(f"FROM {table}")
+    names = [column[0] for column in result.description]
+    rows = [dict(zip(names, map(plain, row), strict=True)) for row in result.fetchall()]
+    rows = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    table = {tuple(row[key] for key in keys): row for row in rows}
+    assert len(table) == len(rows), "a key has two rows"
+    return table
+
+
+def plain(value):
+    number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+    return canonical(value) if number else value
+
+
 class DyingLoader(DuckDBLoader):
-    """Kills its process with SIGKILL at one point of its nth write."""
+    """Kills its process with SIGKILL at one point of its nth write, or of the first that sweeps."""
 
     def __init__(self, *arguments, place, at):
         super().__init__(*arguments)
-        self._death, self._left = place, at
+        self._death, self._at, self._left = place, at, 1 if at == "sweep" else int(at)
 
     def _die(self, place):
-        if place == self._death:
+        if place == self._death and self._meant:
             self._left -= 1
             if self._left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -230,20 +359,44 @@ class DyingLoader(DuckDBLoader):
         super()._commit(connection)
         self._die("after-commit")
 
-    def write(self, *arguments):
+    def write(self, batches, state, keys):
+        checkpoint = json.loads(state.checkpoint)
+        sweeps = checkpoint["epoch"] > 1 and checkpoint.get("snapshot", {}).get("ready")
+        self._meant = self._at != "sweep" or sweeps
         self._die("before-write")
-        written = super().write(*arguments)
+        written = super().write(batches, state, keys)
         self._die("after-close")
         return written
 
 
-def main(url, mode, seed, count, kill):
+PLACES = ("before-write", "before-commit", "after-commit", "after-close")
+"""Where it dies."""
+
+
+def script(*arguments, check=True):
+    """Runs this file."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    return subprocess.run(
+        [sys.executable, __file__, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=check,
+    )
+
+
+def main(url, mode, story, kill):
+    seed, _, count = story.partition(":")
+    if count:
+        source = Source(random_batches(int(seed), int(count)), RANDOM_KEYS)
+    else:
+        source = Source(story_batches(random_story(int(seed), RANDOM_KEYS), RANDOM_KEYS), RANDOM_KEYS)
     if kill == "-":
         loader = DuckDBLoader(url, ("orders",), mode)
     else:
         place, at = kill.split(":")
-        loader = DyingLoader(url, ("orders",), mode, place=place, at=int(at))
-    print(run(loader, Source(random_batches(int(seed), int(count)), RANDOM_KEYS)).rows)
+        loader = DyingLoader(url, ("orders",), mode, place=place, at=at)
+    print(run(loader, source).rows)
 
 
 if __name__ == "__main__":

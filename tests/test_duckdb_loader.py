@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -18,14 +17,18 @@ import pytest
 import shardarrow as sa
 import shardarrow.loaders as loaders
 from loading import (
+    PLACES,
     RANDOM_KEYS,
     Columns,
     Source,
     canonical,
+    items,
     model,
+    query,
     random_batches,
     random_changes,
     run,
+    script,
 )
 from shardarrow.errors import (
     CheckpointBusyError,
@@ -46,11 +49,6 @@ def shop(tmp_path, monkeypatch):
     return "duckdb:///shop.duckdb"
 
 
-def query(statement, file="shop.duckdb"):
-    with duckdb.connect(file) as connection:
-        return connection.execute(statement).fetchall()
-
-
 def mirror(where, *parts):
     return DuckDBLoader(where, parts or ("orders",), "mirror")
 
@@ -65,23 +63,6 @@ def one(*changes, keys=(("id", "S"),)):
 
 def insert(key="a", **attributes):
     return ("insert", {"id": key, **attributes})
-
-
-def items(table="orders", file="shop.duckdb", keys=("id",)):
-    """The mirror as the model has it: every number in canonical text, absent attributes left out."""
-    with duckdb.connect(file) as connection:
-        result = connection.execute(f'SELECT * EXCLUDE (_rest) FROM "{table}"')
-        names = [column[0] for column in result.description]
-        rows = [dict(zip(names, map(plain, row), strict=True)) for row in result.fetchall()]
-    rows = [{name: value for name, value in row.items() if value is not None} for row in rows]
-    table = {tuple(row[key] for key in keys): row for row in rows}
-    assert len(table) == len(rows), "a key has two rows"
-    return table
-
-
-def plain(value):
-    number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
-    return canonical(value) if number else value
 
 
 # What a mirror is.
@@ -376,7 +357,7 @@ def test_gaps_and_quarantine_are_in_the_same_commit(shop):
         ("shard-0", "17", b"\x00{", "not a record"),
         ("shard-0", None, b"", "worse"),
     ]
-    assert (report.gaps, report.quarantined, report.epoch) == (1, 2, 3)
+    assert (report.gaps, report.quarantined, report.epoch) == (1, 2, 1)
 
 
 def test_saved_tells_what_a_destination_holds(shop):
@@ -654,26 +635,12 @@ def test_an_index_of_the_user_survives_widening(shop):
 # Stopping and dying.
 
 
-def script(*arguments, check=True):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
-    return subprocess.run(
-        [sys.executable, str(HERE / "loading.py"), *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=check,
-    )
-
-
-PLACES = ("before-write", "before-commit", "after-commit", "after-close")
-
-
 @pytest.mark.parametrize("mode", ["mirror", "append"])
 def test_killed_anywhere_every_change_takes_effect_once(shop, mode):
     kills = [f"{place}:{write}" for write in (1, 4) for place in PLACES]
     for kill in kills:
-        assert script(shop, mode, 11, 400, kill, check=False).returncode == -signal.SIGKILL
-    script(shop, mode, 11, 400, "-")
+        assert script(shop, mode, "11:400", kill, check=False).returncode == -signal.SIGKILL
+    script(shop, mode, "11:400", "-")
     changes = random_changes(11, 400)
     if mode == "mirror":
         assert items(keys=("id", "rank")) == model(changes, RANDOM_KEYS)
@@ -710,7 +677,7 @@ class Twice(DuckDBLoader):
     """Hears a signal twice in the middle of a transaction with data."""
 
     def _commit(self, connection):
-        if self._seen:
+        if self._entry:
             self._hear()
         super()._commit(connection)
 

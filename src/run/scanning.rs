@@ -52,7 +52,9 @@ impl Run {
             items: self.description.items,
             ..SnapshotState::default()
         };
-        self.snapshot = Some(Snapshot::resume(&state, options.slice, options.max_read_units));
+        // Without changes to follow there is nothing to take turns with.
+        let slice = if options.scan_only { Duration::MAX / 2 } else { options.slice };
+        self.snapshot = Some(Snapshot::resume(&state, slice, options.max_read_units));
         if self.is_current() {
             self.frontier.state_mut().checkpoint.snapshot = Some(state);
             self.saving.changed = true;

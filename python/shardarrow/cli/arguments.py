@@ -12,7 +12,7 @@ from shardarrow.source import source as from_url
 # Flag → what it means. They are the options of a source's URL. Keys and tokens are no flags:
 # a command line can be read by every user of the machine.
 _SOURCE = {
-    "start": "earliest, latest, or at:SEQUENCE@SHARD or after:SEQUENCE@SHARD",
+    "start": "snapshot, earliest, latest, or at:SEQUENCE@SHARD or after:SEQUENCE@SHARD",
     "others": "where shards start that --start does not name: earliest or latest",
     "region": "such as eu-west-1",
     "endpoint_url": "where the service is, if not at AWS",
@@ -23,6 +23,9 @@ _SOURCE = {
     "read_timeout": "seconds without a byte of the answer",
     "attempt_timeout": "seconds for one request and its answer",
     "operation_timeout": "seconds for a call with its retries",
+    "segments": "into how many parts a scan is cut (default: by the size of the table)",
+    "max_read_units": "the most read capacity units a scan uses per second",
+    "enable_stream": "true turns the table's stream on when it is off",
     "schema": "name:type pairs with commas: fixes the columns",
     "columns": "names with commas: only these attributes besides the keys",
     "numbers": "exact (never rounded) or float64",
@@ -39,7 +42,8 @@ _READING: dict[str, tuple[type, str]] = {
     "batch_bytes": (str, "a batch is handed out at this size, such as 16MiB"),
     "batch_wait": (float, "the longest seconds a row waits for others"),
     "memory_limit": (str, "for pages and batches, such as 256MiB"),
-    "on_gap": (str, "when records are known to be lost: fail or continue"),
+    "on_gap": (str, "when records are known to be lost: fail, resnapshot or continue"),
+    "snapshot_slice": (float, "seconds of scanning before the changes made meanwhile are read"),
     "poll_interval": (float, "seconds between two empty answers of a shard"),
     "discovery_interval": (float, "seconds between listings of all shards"),
     "stall_timeout": (float, "seconds without a successful call that are an error"),

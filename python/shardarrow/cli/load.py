@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from shardarrow.cli.arguments import add_common, add_reading, add_source, reading_of, source_of
+from shardarrow.cli.progress import Progress
 from shardarrow.cli.screen import Screen
-from shardarrow.loaders import Report, load
+from shardarrow.loaders import load
 
 _INTERRUPTED = 130
 
@@ -62,29 +63,3 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     )
     screen.say(repr(report))
     return _INTERRUPTED if report.stopped_by else 0
-
-
-class Progress:
-    """Tells how a load goes: changes, their rate, and how far it is behind."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self._begun = False
-        self._rows, self._at, self._rate = 0, 0.0, 0.0
-
-    def __call__(self, report: Report, stream: Any) -> None:
-        """Called by the loader after each turn."""
-        if not self._begun:
-            self._begun = True
-            how = "goes on where it was" if report.resumed else f"starts at {report.start!r}"
-            self._screen.note(f"{report.table} ({report.mode}): {how}")
-        self._measure(report)
-        lag = stream.metrics().get("lag_seconds")
-        behind = "lag unknown" if lag is None else f"lag {lag:,.1f} s"
-        self._screen.progress(f"{report.rows:,} changes, {self._rate:,.0f}/s, {behind}")
-
-    def _measure(self, report: Report) -> None:
-        """The rate since the last second or more."""
-        if report.elapsed - self._at >= 1:
-            self._rate = (report.rows - self._rows) / (report.elapsed - self._at)
-            self._rows, self._at = report.rows, report.elapsed

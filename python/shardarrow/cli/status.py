@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,10 +14,11 @@ from urllib.parse import quote
 from shardarrow import _native
 from shardarrow.cli.arguments import add_common
 from shardarrow.cli.screen import Screen
-from shardarrow.cli.values import as_json
+from shardarrow.cli.values import as_json, span
 from shardarrow.errors import UsageError
 from shardarrow.loaders import saved
-from shardarrow.loaders.report import counted, incomplete
+from shardarrow.loaders.report import counted
+from shardarrow.loaders.snapshot import Snapshot, incomplete
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Found:
     gaps: int
     quarantined: int
     saved_at: float
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """How far the scan of the table is; None when the stream did not start with one."""
+        return Snapshot.of(self.checkpoint)
 
     @property
     def verified(self) -> float | None:
@@ -106,9 +112,11 @@ def lines(found: Found, now: float) -> Iterator[str]:
     yield f"{found.name}: {checkpoint['table']}" + (f" ({found.mode})" if found.mode else "")
     yield f"  stream       {checkpoint['stream_arn']}"
     yield f"  started at   {checkpoint['start']}, epoch {checkpoint['epoch']}"
+    if found.snapshot:
+        yield f"  snapshot     {found.snapshot.summary}"
     if found.changes is not None:
-        yield f"  loaded       {counted(found.changes, 'change')}"
-    yield f"  saved        {_span(now - found.saved_at)} ago"
+        yield f"  loaded       {counted(found.changes, 'row' if found.snapshot else 'change')}"
+    yield f"  saved        {span(now - found.saved_at)} ago"
     yield f"  lag          {_lag(found, now)}"
     yield f"  shards       {_shards(checkpoint['shards'])}"
     yield f"  columns      {counted(len(checkpoint['schema']['columns']), 'attribute')}"
@@ -116,26 +124,21 @@ def lines(found: Found, now: float) -> Iterator[str]:
         yield f"  gaps         {found.gaps:,}: changes are known to be lost"
     if found.quarantined:
         yield f"  quarantined  {counted(found.quarantined, 'record')}"
-    if warning := incomplete(found.mode, checkpoint["start"]):
+    if warning := incomplete(found.mode, checkpoint["start"], found.snapshot):
         yield f"  {warning}"
 
 
 def _lag(found: Found, now: float) -> str:
+    if found.snapshot and not found.snapshot.ready:
+        return "unknown: the snapshot is not complete yet"
     if found.verified is None:
         return "unknown: some shard was not read up to its end yet"
-    return f"{_span(now - found.verified)}: every change older than that is in"
+    return f"{span(now - found.verified)}: every change older than that is in"
 
 
 def _shards(shards: Mapping[str, Any]) -> str:
     finished = sum(shard.get("finished") is not None for shard in shards.values())
     return f"{len(shards) - finished:,} being read, {finished:,} finished"
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
 
 
 def _object(found: Found) -> str:
@@ -146,8 +149,9 @@ def _object(found: Found) -> str:
             "table": found.checkpoint["table"],
             "stream_arn": found.checkpoint["stream_arn"],
             "start": found.checkpoint["start"],
-            "from_snapshot": found.checkpoint["start"] == "snapshot",
+            "from_snapshot": found.snapshot is not None,
             "epoch": found.checkpoint["epoch"],
+            "snapshot": asdict(found.snapshot) if found.snapshot else None,
             "changes": found.changes,
             "saved_at": found.saved_at,
             "verified_at": found.verified,

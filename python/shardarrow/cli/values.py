@@ -1,4 +1,4 @@
-"""Values of Arrow columns as text and as JSON, every digit kept."""
+"""Values of Arrow columns as text and as JSON, every digit kept; lengths of time."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ def canonical(number: Decimal) -> str:
     """As DynamoDB writes it: no exponent, no trailing zeros."""
     text = format(number, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest unit of which there are two or more."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def json_columns(schema: Any) -> set[str]:

@@ -44,6 +44,8 @@ class Written:
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
+    swept: int = 0
+    """Rows removed because a later snapshot, now complete, did not see them."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Saved:
     checkpoint: str
     """JSON."""
     changes: int
-    """Changes loaded since the beginning, over all loads."""
+    """Changes and scanned items loaded since the beginning, over all loads."""
     gaps: int
     quarantined: int
     saved_at: float

@@ -38,6 +38,11 @@ class Arrival:
         return "c0 = 'remove'"
 
     @property
+    def epoch(self) -> int:
+        """Which snapshot the rows follow, or are part of."""
+        return int(self._batch.epoch)
+
+    @property
     def image(self) -> dict[str, Kind]:
         """What a mirror keeps: the keys, the other attributes and the rest."""
         old = self._names[0].removesuffix("op") + "old"

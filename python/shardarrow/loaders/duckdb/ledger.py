@@ -41,7 +41,7 @@ class Entry:
     mode: str
     checkpoint: str
     changes: int
-    """Changes loaded since the beginning, over all runs."""
+    """Changes and scanned items loaded since the beginning, over all runs."""
     writer: str
     writes: int
     saved_at: float

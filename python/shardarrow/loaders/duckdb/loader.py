@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,8 +17,10 @@ from shardarrow.loaders.duckdb.destination import destination, first_line, libra
 from shardarrow.loaders.duckdb.layout import Layout
 from shardarrow.loaders.duckdb.ledger import Entry, Ledger
 from shardarrow.loaders.duckdb.sql import changed, column_list, literal, rows
+from shardarrow.loaders.duckdb.sweep import Sweep, forget
 from shardarrow.loaders.duckdb.target import Target, locate
 from shardarrow.loaders.duckdb.types import KEYS
+from shardarrow.loaders.snapshot import Snapshot
 
 _RETRY_EVERY = 0.05
 _STAGED = '"temp"."main"."shardarrow_staged"'
@@ -41,7 +44,7 @@ class DuckDBLoader:
         self._table = table
         self._lock_timeout = lock_timeout
         self._writer = uuid.uuid4().hex
-        self._seen: Entry | None = None
+        self._entry: Entry | None = None
 
     @property
     def label(self) -> str:
@@ -51,8 +54,8 @@ class DuckDBLoader:
     def resume(self) -> str | None:
         """The checkpoint saved with the table; see `Loader`."""
         if not self._destination.is_new:
-            self._seen = self._patiently(self._existing)
-        return self._seen.checkpoint if self._seen else None
+            self._entry = self._patiently(self._existing)
+        return self._entry.checkpoint if self._entry else None
 
     def write(self, batches: Sequence[Any], state: State, keys: Sequence[Key]) -> Written:
         """One transaction with the batches and the state; see `Loader`."""
@@ -113,17 +116,18 @@ class DuckDBLoader:
         try:
             target = locate(connection, self._table)
             ledger = Ledger(connection, target)
-            ledger.require(self._seen)
-            if self._seen is None:
+            ledger.require(self._entry)
+            if self._entry is None:
                 self._require_empty(connection, target)
                 ledger.create()
-            written = self._load(connection, target, ledger, batches, keys)
+                forget(connection, target)
+            written = self._load(connection, target, ledger, batches, state, keys)
             entry = self._save(ledger, target, state, sum(batch.num_rows for batch in batches))
             self._commit(connection)
         except BaseException:
             self._roll_back(connection)
             raise
-        self._seen = entry
+        self._entry = entry
         return written
 
     def _commit(self, connection: Any) -> None:
@@ -137,7 +141,7 @@ class DuckDBLoader:
 
     def _save(self, ledger: Ledger, target: Target, state: State, changes: int) -> Entry:
         now = time.time()
-        seen = self._seen or Entry(target.schema, target.name, self.mode, "", 0, "", 0, now)
+        seen = self._entry or Entry(target.schema, target.name, self.mode, "", 0, "", 0, now)
         entry = replace(
             seen,
             checkpoint=state.checkpoint,
@@ -152,22 +156,54 @@ class DuckDBLoader:
         return entry
 
     def _load(
-        self, connection: Any, target: Target, ledger: Ledger, batches: Sequence[Any], keys: Sequence[Key]
+        self,
+        connection: Any,
+        target: Target,
+        ledger: Ledger,
+        batches: Sequence[Any],
+        state: State,
+        keys: Sequence[Key],
     ) -> Written:
         mirror = self.mode == "mirror"
         names = [name for name, _ in keys] if mirror else []
         layout = Layout(connection, target, ledger, names)
-        if mirror and self._seen is None:
+        if mirror and self._entry is None:
             layout.fit({name: KEYS[kind] for name, kind in keys})
         arrivals = [Arrival(connection, batch, names) for batch in batches if batch.num_rows]
-        if not arrivals:
-            return Written()
         kinds = merged_kinds(arrivals, whole=not mirror)
-        layout.fit(kinds)
+        if arrivals:
+            layout.fit(kinds)
         if not mirror:
             return _append(connection, target, layout, arrivals)
-        _stage(connection, layout, arrivals, list(kinds), names)
-        return _merge(connection, target, layout, list(kinds), names)
+        written = Written()
+        if arrivals:
+            _stage(connection, layout, arrivals, list(kinds), names)
+            written = _merge(connection, target, layout, list(kinds), names)
+        swept = self._sweep(Sweep(connection, target, layout, names), state, list(kinds), names)
+        return replace(written, swept=swept)
+
+    def _sweep(self, sweep: Sweep, state: State, attributes: Sequence[str], keys: Sequence[str]) -> int:
+        """Keeps account of what a later epoch's snapshot has seen; how many rows it swept in the end.
+
+        The first epoch has nothing to sweep: its mirror was empty.
+        """
+        now = _snapshot(state.checkpoint)
+        before = _snapshot(self._entry.checkpoint) if self._entry else None
+        if now is None or now.epoch == 1:
+            return 0
+        if before is None or before.epoch != now.epoch:
+            sweep.begin()
+        elif before.ready:
+            return 0
+        else:
+            sweep.go_on()
+        if attributes:
+            sweep.note(_STAGED, [f"a{attributes.index(key)}" for key in keys], now.epoch)
+        return sweep.finish() if now.ready else 0
+
+
+def _snapshot(checkpoint: str) -> Snapshot | None:
+    return Snapshot.of(json.loads(checkpoint))
 
 
 def _append(connection: Any, target: Target, layout: Layout, arrivals: Sequence[Arrival]) -> Written:
@@ -193,15 +229,13 @@ def _stage(
 ) -> None:
     """Puts the last row of every key of all batches into a temporary table.
 
-    Its columns are ``a0``, ``a1``, … for the attributes in order, the row's ``place`` and
-    whether the key is ``removed``.
+    Its columns are ``a0``, ``a1``, … for the attributes in order, the row's ``place``, whether the
+    key is ``removed``, and the ``epoch``.
     """
     kinds = [layout.kinds[layout.names[attribute]] for attribute in attributes]
     columns = "".join(f"a{place} {kind.sql}, " for place, kind in enumerate(kinds))
-    rows(
-        connection,
-        f"CREATE OR REPLACE TEMP TABLE shardarrow_staged ({columns} place BIGINT, removed BOOLEAN)",
-    )
+    columns += "place BIGINT, removed BOOLEAN, epoch BIGINT"
+    rows(connection, f"CREATE OR REPLACE TEMP TABLE shardarrow_staged ({columns})")
     before = 0
     for arrival in arrivals:
         values = [arrival.value(name, kind) for name, kind in zip(attributes, kinds, strict=True)]
@@ -209,7 +243,7 @@ def _stage(
             before += changed(
                 connection,
                 f"INSERT INTO {_STAGED} SELECT {', '.join(values)}, {before} + row_number() OVER (), "
-                f"{arrival.removed} FROM {arrival.view}",
+                f"{arrival.removed}, {arrival.epoch} FROM {arrival.view}",
             )
     by = ", ".join(f"a{attributes.index(key)}" for key in keys)
     rows(

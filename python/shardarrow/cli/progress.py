@@ -1,0 +1,70 @@
+"""How a load goes, in a line: while the table is scanned, and then as its changes come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shardarrow.cli.screen import Screen
+from shardarrow.cli.values import span
+from shardarrow.loaders import Report
+from shardarrow.loaders.snapshot import scanned_of
+
+# Below this many hours the time until changes are lost is worth a word.
+_LOSS_IN_SIGHT = 12.0
+
+
+class Progress:
+    """Tells how a load goes: the scan while there is one, then changes, their rate and the lag."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._begun = self._ready = False
+        self._rows, self._at, self._rate = 0, 0.0, 0.0
+
+    def __call__(self, report: Report, stream: Any) -> None:
+        """Called by the loader after each turn."""
+        if not self._begun:
+            self._begun = True
+            self._ready = report.ready
+            how = "goes on where it was" if report.resumed else f"starts at {report.start!r}"
+            self._screen.note(f"{report.table} ({report.mode}): {how}")
+        if report.snapshot and report.ready != self._ready:
+            self._ready = report.ready
+            self._screen.note(f"{report.table}: {report.snapshot.name} {report.snapshot.summary}")
+        self._measure(report)
+        metrics = stream.metrics()
+        snapshot = metrics.get("snapshot")
+        # The loader is the one who knows: the scan may be done while its rows are not written yet.
+        if snapshot and not report.ready:
+            self._screen.progress(", ".join(_scan(snapshot, self._rate)))
+        else:
+            self._screen.progress(f"{report.rows:,} changes, {self._rate:,.0f}/s, {_lag(metrics)}")
+
+    def _measure(self, report: Report) -> None:
+        """The rate since the last second or more."""
+        if report.elapsed - self._at >= 1:
+            self._rate = (report.rows - self._rows) / (report.elapsed - self._at)
+            self._rows, self._at = report.rows, report.elapsed
+
+
+def _scan(snapshot: Mapping[str, Any], rate: float) -> Iterator[str]:
+    """The parts of the line while a snapshot runs."""
+    yield scanned_of(snapshot["scanned"], snapshot["items"])
+    yield f"{rate:,.0f}/s"
+    match snapshot["slice"]:
+        case "scanning":
+            if snapshot["seconds_left"] is not None:
+                yield f"about {span(snapshot['seconds_left'])} left"
+        case "draining":
+            yield "reading the changes made meanwhile"
+        case _:
+            yield "reading the changes made up to its end"
+    hours = snapshot["hours_to_loss"]
+    if hours is not None and hours < _LOSS_IN_SIGHT:
+        yield f"the stream loses changes in {span(hours * 3600)}"
+
+
+def _lag(metrics: Mapping[str, Any]) -> str:
+    lag = metrics.get("lag_seconds")
+    return "lag unknown" if lag is None else f"lag {lag:,.1f} s"
