@@ -5,6 +5,9 @@ use crate::checkpoint::{SegmentState, SnapshotState};
 use crate::page::{ItemsPage, ScanRequest, Segment};
 use crate::snapshot::{Slice, segments_for};
 
+/// Longer than any process lives.
+const ENDLESS: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// How the table is scanned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotOptions {
@@ -53,7 +56,7 @@ impl Run {
             ..SnapshotState::default()
         };
         // Without changes to follow there is nothing to take turns with.
-        let slice = if options.scan_only { Duration::MAX / 2 } else { options.slice };
+        let slice = if options.scan_only { ENDLESS } else { options.slice };
         self.snapshot = Some(Snapshot::resume(&state, slice, options.max_read_units));
         if self.is_current() {
             self.frontier.state_mut().checkpoint.snapshot = Some(state);
