@@ -383,7 +383,7 @@ impl Run {
     }
 
     /// Changes made between two streams of a table are in neither.
-    pub(super) fn replace_stream(&mut self, description: Description, now: Now) -> Result<()> {
+    fn replace_stream(&mut self, description: Description, now: Now) -> Result<()> {
         if description.keys != self.description.keys {
             return Err(Error::new(
                 ErrorKind::CheckpointMismatch,
