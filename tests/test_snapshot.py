@@ -8,14 +8,17 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pytest
+from pyarrow import parquet
 
 import shardarrow as sa
 from services import Item, Tables
 from shardarrow import stream as stream_module
+from shardarrow.cli import main
 from shardarrow.demo.emulator import Emulator
 
 Make = Callable[..., sa.Source]
@@ -391,3 +394,62 @@ def test_a_stream_named_by_its_arn_follows_a_snapshot_of_its_table(orders: Make,
     with named.stream(follow=False, settle=0.3) as stream:
         assert scanned(*stream) == [0, 1, 2]
     assert len(named.read()) == 3
+
+
+def test_an_older_stream_of_a_table_cannot_follow_its_snapshot(orders: Make, tables: Tables) -> None:
+    source = orders(1)
+    arn = renew_stream(tables, source.table)
+    older = sa.dynamodb(arn, endpoint_url=source.endpoint_url)
+    with pytest.raises(sa.UsageError, match="name the table"), older.stream():
+        pass
+
+
+def renew_stream(tables: Tables, table: str) -> str:
+    """Turns the stream off and on again, and gives the ARN of the one that was."""
+    arn: str = tables.dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    off, on = {"StreamEnabled": False}, {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    tables.dynamodb.update_table(TableName=table, StreamSpecification=off)
+    tables.dynamodb.update_table(TableName=table, StreamSpecification=on)
+    return arn
+
+
+# Gaps
+
+
+def test_a_table_is_scanned_again_after_its_stream_was_replaced(orders: Make, tables: Tables) -> None:
+    source, store = orders(3), sa.MemoryStore()
+    options: dict[str, Any] = {"follow": False, "settle": 0.3}
+    with source.stream(store, **options) as stream:
+        assert scanned(*stream) == [0, 1, 2]
+    off = {"StreamEnabled": False}
+    tables.dynamodb.update_table(TableName=source.table, StreamSpecification=off)
+    tables.put(source.table, item(7))
+    tables.dynamodb.delete_item(TableName=source.table, Key={"pk": {"S": "key 0"}})
+    renew_stream(tables, source.table)
+    with pytest.raises(sa.GapError, match="resnapshot"), source.stream(store, **options) as stream:
+        list(stream)
+    with source.stream(store, on_gap="resnapshot", **options) as stream:
+        batches = list(stream)
+        assert stream.ready
+        assert len(stream.gaps()) >= 1
+    assert scanned(*batches) == [1, 2, 7]
+    assert {batch.epoch for batch in batches if scanned(batch)} == {2}
+    with source.stream(store, **options) as stream:
+        assert scanned(*stream) == []
+        assert stream.ready
+
+
+# The command line
+
+
+def test_the_command_reads_a_table_without_a_stream(
+    orders: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = orders(9, view=None)
+    url, out = f"dynamodb://{source.table}?endpoint_url={source.endpoint_url}", tmp_path / "out.parquet"
+    assert main(["read", url, str(out)]) == 0
+    assert sorted(parquet.read_table(out)["n"].to_pylist()) == list(range(9))
+    assert main(["read", url, "--limit", "4"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 4
+    assert main(["read", url, "--limit", "0"]) == 2
+    assert "limit=0" in capsys.readouterr().err

@@ -54,7 +54,7 @@ pub struct Plan {
 pub enum Keep {
     Store(OpenStore),
     /// A loader keeps it with its data; this is what it found there.
-    Loader(Option<Checkpoint>),
+    Loader(Option<Box<Checkpoint>>),
 }
 
 /// What is next for the consumer.

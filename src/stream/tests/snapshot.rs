@@ -200,7 +200,8 @@ fn with_a_checkpoint_start_is_not_asked_any_more() {
     assert_eq!(checkpoint.as_ref().unwrap().start, "earliest");
     let off =
         Script { status: Some(StreamStatus::Disabled), view: Some(ViewType::KeysOnly), ..Script::default() };
-    let consumer = Consumer::with(Arc::new(off), Keep::Loader(checkpoint), from_snapshot(), false);
+    let consumer =
+        Consumer::with(Arc::new(off), Keep::Loader(checkpoint.map(Box::new)), from_snapshot(), false);
     consumer.until(|stream| stream.opened()).unwrap();
 }
 
