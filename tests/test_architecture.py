@@ -47,7 +47,7 @@ PYTHON_STAGES = [
 ]
 
 # What stands beside the loaders in their folder and is not one.
-SERVES_ALL_LOADERS = {"base", "report", "stop"}
+SERVES_ALL_LOADERS = {"base", "report", "snapshot", "stop"}
 
 # Which stages may use a foreign crate; a stage that is not named here may not.
 CRATE_ROOMS = {

@@ -34,7 +34,11 @@ def load(
     progress: Progress | None = None,
     **options: Unpack[StreamOptions],
 ) -> Report:
-    """Loads the source's changes into a table, each exactly once, whenever the process is killed.
+    """Loads the source and its changes into a table, each exactly once, whenever the process is killed.
+
+    With ``start="snapshot"`` the source is scanned first; `Report.ready` says when the mirror is whole.
+    With ``on_gap="resnapshot"`` it is scanned again after a loss, under the next epoch, and rows which
+    that scan did not see leave the mirror when it is complete.
 
     The checkpoint is kept in the destination, in the transaction of the data; a later call goes on
     where it ends. In the main thread SIGINT and SIGTERM finish the batch in hand, commit and return;
@@ -44,7 +48,8 @@ def load(
         source: What `dynamodb` or `source` gave.
         destination: ``duckdb:///file`` (relative), ``duckdb:////file`` or an open DuckDB connection.
         table: ``name`` or ``schema.name``, a part with dots in double quotes; the source's table by default.
-        mode: ``"mirror"`` makes the table equal to the source, by key; ``"append"`` makes every change a row.
+        mode: ``"mirror"`` makes the table equal to the source, by key; ``"append"`` makes every change, and
+            every item of every scan, a row.
         load_interval: How long changes are collected before they are written.
         lock_timeout: How long to wait while somebody else holds the file.
         progress: Called about every `load_interval` with the report so far and the stream.
