@@ -224,11 +224,12 @@ impl Snapshot {
     }
 
     /// When something may be done that time alone decides.
-    pub fn due(&self, now: Now) -> Option<Now> {
+    pub fn due(&self) -> Option<Now> {
         let Slice::Scanning { until } = self.slice else { return None };
         let waiting = self.segments.iter().filter(|segment| segment.waits());
         let segment = waiting.map(|segment| segment.due.max(self.units.due())).min();
-        let held_up = !self.units.allow(self.in_flight, now) && self.in_flight > 0;
+        // With a budget the next answer decides, not the clock.
+        let held_up = self.units.rate.is_some() && self.in_flight > 0;
         segment.filter(|_| !held_up).into_iter().chain([until]).min()
     }
 

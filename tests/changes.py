@@ -9,32 +9,47 @@ from services import Item
 BATCH = 25
 """The most writes of one BatchWriteItem (the service's limit)."""
 
+WINDOW = 2 * BATCH
+"""How many keys are changed again and again at any time."""
+
 
 class Changes:
     """Writes changes to one table, the same ones for the same seed.
 
     Most go as batches of whole items and deletions; the others set one attribute and remove another.
-    Attributes appear and numbers grow on the way, as `progress` goes from 0 to 1.
+    Attributes appear and numbers grow on the way. Most changes are to a few keys which are then left
+    alone, so that a change that is lost, whenever that is, is not made good by a later one.
     """
 
-    def __init__(self, dynamodb: Any, table: str, *, keys: int, seed: int) -> None:
-        self._dynamodb, self._table, self._keys = dynamodb, table, keys
+    def __init__(self, dynamodb: Any, table: str, *, keys: int, total: int, seed: int) -> None:
+        """`total` is how many changes there will be."""
+        self._dynamodb, self._table, self._keys, self._total = dynamodb, table, keys, total
+        self._made = 0
         self.random = random.Random(seed)
 
-    def write(self, count: int, progress: float) -> None:
+    def write(self, count: int) -> None:
         """Make `count` changes; one that changes nothing leaves no record in the stream."""
         for size in batches(count):
+            progress = self._made / self._total
             if self.random.random() < 0.05:
                 for _ in range(size):
                     self._update(progress)
             else:
                 self._put_and_delete(size, progress)
+            self._made += size
 
     def _put_and_delete(self, size: int, progress: float) -> None:
-        numbers = self.random.sample(range(self._keys), min(size, self._keys))
-        requests = [self._request(number, progress) for number in numbers]
+        numbers: set[int] = set()
+        while len(numbers) < size:
+            numbers.add(self._number_of_key(progress))
+        requests = [self._request(number, progress) for number in sorted(numbers)]
         left = self._dynamodb.batch_write_item(RequestItems={self._table: requests})["UnprocessedItems"]
         assert not left
+
+    def _number_of_key(self, progress: float) -> int:
+        if self.random.random() < 0.05:
+            return self.random.randrange(self._keys)
+        return int(progress * (self._keys - WINDOW)) + self.random.randrange(WINDOW)
 
     def _request(self, number: int, progress: float) -> dict[str, Any]:
         if self.random.random() < 0.25:
@@ -46,7 +61,7 @@ class Changes:
         (set_name, value), (gone, _) = self.random.sample(attributes, 2)
         self._dynamodb.update_item(
             TableName=self._table,
-            Key=key(self.random.randrange(self._keys)),
+            Key=key(self._number_of_key(progress)),
             UpdateExpression="SET #set = :value, #count = :count REMOVE #gone",
             ExpressionAttributeNames={"#set": set_name, "#gone": gone, "#count": "count"},
             ExpressionAttributeValues={":value": value, ":count": {"N": self._number(progress)}},

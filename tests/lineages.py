@@ -51,7 +51,8 @@ class Lineages:
             self.dynamodb.update_table(TableName=self.name, StreamSpecification=stream)
 
     def source(self, **options: Any) -> sa.Source:
-        return sa.dynamodb(self.name, endpoint_url=self.twin.endpoint_url, **{"start": "earliest", **options})
+        given = {"start": "earliest", "endpoint_url": self.twin.endpoint_url, **options}
+        return sa.dynamodb(self.name, **given)
 
     def url(self, start: str = "earliest") -> str:
         return f"dynamodb://{self.name}?start={start}&endpoint_url={self.twin.endpoint_url}"

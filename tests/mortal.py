@@ -1,8 +1,8 @@
 """Loads that get killed, and what a destination says about them afterwards.
 
 Run as a script it is a load that kills itself with SIGKILL between the writing of its data and the
-commit: ``python mortal.py SOURCE DESTINATION MODE NTH OPTIONS``, where NTH counts writes that have
-data and OPTIONS are those of `shardarrow.load` as JSON.
+commit, or right behind the commit: ``python mortal.py SOURCE DESTINATION MODE PLACE NTH OPTIONS``, where
+PLACE is before or after, NTH counts writes that have data and OPTIONS are those of `shardarrow.load` as JSON.
 """
 
 import json
@@ -26,20 +26,24 @@ WAIT = 60.0
 
 
 class MortalLoader(loader.DuckDBLoader):
-    """Dies before the commit of its nth write with data, when the data is in the transaction."""
+    """Dies before the commit of its nth write with data, when the data is in the transaction, or after it."""
 
-    left = 0
+    place, left = "before", 0
 
     def write(self, batches: Any, *rest: Any) -> Any:
         self._has_data = bool(batches)
         return super().write(batches, *rest)
 
     def _commit(self, connection: Any) -> None:
-        if self._has_data:
-            MortalLoader.left -= 1
-            if MortalLoader.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+        MortalLoader.left -= self._has_data
+        if self.place == "before":
+            self._die()
         super()._commit(connection)
+        self._die()
+
+    def _die(self) -> None:
+        if self._has_data and self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Load:
@@ -65,16 +69,16 @@ class Load:
         kill(process)
         self.kills += 1
 
-    def run_until_it_dies(self, nth: int, **options: Any) -> None:
-        """Runs a load that dies before the commit of its nth write with data."""
+    def run_until_it_dies(self, nth: int, place: str = "before", **options: Any) -> None:
+        """Runs a load that dies before (or after) the commit of its nth write with data."""
         before = self.changes()
-        script = [sys.executable, __file__, self.source, self.destination, self.mode, str(nth)]
+        script = [sys.executable, __file__, self.source, self.destination, self.mode, place, str(nth)]
         process = self._start(*script, json.dumps(options | {"table": self.table}))
         _, said = process.communicate(timeout=WAIT)
         assert process.returncode == -signal.SIGKILL, said
-        assert (self.changes() > before) == (nth > 1)
+        assert (self.changes() > before) == (nth > 1 or place == "after")
         self.kills += 1
-        self.kills_before_commit += 1
+        self.kills_before_commit += place == "before"
 
     def finish(self, *options: str) -> None:
         """Loads what is left, and ends."""
@@ -148,8 +152,8 @@ def reading(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def main(source: str, destination: str, mode: Any, nth: str, options: str) -> None:
-    MortalLoader.left = int(nth)
+def main(source: str, destination: str, mode: Any, place: str, nth: str, options: str) -> None:
+    MortalLoader.place, MortalLoader.left = place, int(nth)
     loader.DuckDBLoader = MortalLoader  # type: ignore[misc]
     shardarrow.load(shardarrow.source(source), destination, mode=mode, **json.loads(options))
 

@@ -6,6 +6,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -78,6 +79,14 @@ class Tables:
                 continue
 
 
+@cache
+def _session() -> boto3.Session:
+    """One for all tests: it keeps the services' models, which take longer to load than most tests run."""
+    return boto3.Session(
+        aws_access_key_id=ACCESS_KEY_ID, aws_secret_access_key=SECRET_ACCESS_KEY, region_name=REGION
+    )
+
+
 class Twin:
     """A running fake AWS; `control` sends it commands (tests/twin/README.md)."""
 
@@ -119,11 +128,8 @@ class Twin:
 
     def client(self, service: str) -> Any:
         """A boto3 client that asks once, so that a scripted fault is seen."""
-        session = boto3.Session(
-            aws_access_key_id=ACCESS_KEY_ID, aws_secret_access_key=SECRET_ACCESS_KEY, region_name=REGION
-        )
         config = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 1}, proxies={})
-        return session.client(service, endpoint_url=self.endpoint_url, config=config)
+        return _session().client(service, endpoint_url=self.endpoint_url, config=config)
 
     def close(self) -> None:
         self._process.kill()

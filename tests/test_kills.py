@@ -33,7 +33,7 @@ def test_killed_again_and_again_every_change_takes_effect_once(
     record_property: Callable[[str, object], None],
 ) -> None:
     table = tables.make(keys={"id": "S"})
-    writer = Changes(tables.dynamodb, table, keys=scale(KEYS), seed=SEED)
+    writer = Changes(tables.dynamodb, table, keys=scale(KEYS), total=scale(CHANGES), seed=SEED)
     source = f"dynamodb://{table}?start=earliest&endpoint_url={emulator.endpoint_url}"
     load = Load(source, tmp_path / "shop.duckdb", table="orders", mode=mode, start=start_process)
     kills = max(6, scale(KILLS))
@@ -53,12 +53,32 @@ def test_killed_again_and_again_every_change_takes_effect_once(
     record_property("before a commit", load.kills_before_commit)
 
 
+@pytest.mark.parametrize("mode", ["mirror", "append"])
+def test_killed_right_after_a_column_was_widened_the_file_opens_again(
+    mode: str,
+    emulator: Emulator,
+    tables: Tables,
+    tmp_path: Path,
+    start_process: Callable[..., Any],
+) -> None:
+    table = tables.make(keys={"id": "S"})
+    source = f"dynamodb://{table}?start=earliest&nested=struct&endpoint_url={emulator.endpoint_url}"
+    load = Load(source, tmp_path / "shop.duckdb", table="orders", mode=mode, start=start_process)
+    for step, number in enumerate(["1", "1.5", "1" * 38, "2"]):
+        nested = {"L": [{"M": {"n": {"N": number}}}]}
+        tables.put(table, {"id": {"S": f"key {step}"}, "n": {"N": number}, "nested": nested})
+        load.run_until_it_dies(1, "after", poll_interval=0.05)
+        assert [Decimal(row["n"]) for row in load.rows()][-1] == Decimal(number)
+    assert [row["n"] for row in load.rows()] == ["1", "1.5", "1" * 38, "2"]
+    assert [row["nested"][0]["n"] for row in load.rows()] == ["1", "1.5", "1" * 38, "2"]
+
+
 def kill_while_writing(load: Load, writer: Changes, changes: int, kills: int) -> None:
     """One part of the changes per kill, written while the load runs that is killed."""
     moments = random.Random(SEED)
     part = changes // (kills + 1)
     for kill in range(kills + 1):
-        writing = threading.Thread(target=writer.write, args=(part, kill / kills))
+        writing = threading.Thread(target=writer.write, args=(part,))
         writing.start()
         try:
             if kill == kills:

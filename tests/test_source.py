@@ -1,15 +1,20 @@
 """Sources, their options and their URLs: what can be said without connecting."""
 
 import datetime
+import json
 import pickle
 import subprocess
 import sys
+from functools import partial
+from typing import Any
 
 import pytest
 
 import shardarrow as sa
 from shardarrow import errors
 
+TABLE_ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
+STREAM_ARN = f"{TABLE_ARN}/stream/2026-01-01T00:00:00.000"
 SECRETS = {
     "access_key_id": "AKIAHIDDEN",
     "secret_access_key": "hidden/+secret",
@@ -38,12 +43,12 @@ def test_importing_needs_no_other_package() -> None:
 
 
 def test_names_that_do_not_work_yet_are_absent() -> None:
-    for name in ("kinesis", "snapshot", "DynamoDBStore"):
+    for name in ("kinesis", "DynamoDBStore"):
         assert name not in sa.__all__
         with pytest.raises(AttributeError):
             getattr(sa, name)
     with pytest.raises(TypeError):
-        sa.dynamodb("orders", segments=4)  # type: ignore[call-arg]
+        sa.dynamodb("orders", fan_out="reader")  # type: ignore[call-arg]
 
 
 def test_the_repr_shows_what_was_given_and_no_secret() -> None:
@@ -55,18 +60,75 @@ def test_the_repr_shows_what_was_given_and_no_secret() -> None:
     assert "hidden" not in source.stream()._repr_html_().lower()
 
 
-def test_without_start_it_says_what_to_pass_before_connecting() -> None:
-    source = sa.dynamodb("orders", endpoint_url="http://127.0.0.1:1", region="eu-west-1")
-    for action in (source.stream, source.read):
-        said = refusal(action)
-        assert 'start="earliest"' in said
-        assert 'start="latest"' in said
+def test_without_start_a_table_begins_with_its_snapshot() -> None:
+    source = sa.dynamodb("orders")
+    assert source.start == sa.source("dynamodb://orders").start == "snapshot"
+    assert repr(source) == repr(sa.dynamodb("orders", start="snapshot")) == "dynamodb('orders')"
+    assert config_of(source.stream())["stream"]["start"] == "snapshot"
+
+
+def config_of(stream: sa.Stream) -> dict[str, Any]:
+    """What crosses to the core."""
+    config: dict[str, Any] = json.loads(str(stream._config))
+    return config
+
+
+def test_the_options_of_a_snapshot_cross_to_the_core() -> None:
+    source = sa.dynamodb("orders", segments=8, max_read_units=12.5, enable_stream=True)
+    config = config_of(source.stream(snapshot_slice=datetime.timedelta(minutes=1)))
+    assert config["stream"]["snapshot"] == {
+        "segments": 8,
+        "max_read_units": 12.5,
+        "slice": 60.0,
+        "limit": None,
+        "scan_only": False,
+    }
+    assert config["source"]["enable_stream"] is True
+    assert config_of(sa.dynamodb("orders").stream())["stream"]["snapshot"] == {
+        "segments": None,
+        "max_read_units": None,
+        "slice": 900.0,
+        "limit": None,
+        "scan_only": False,
+    }
+    assert config_of(sa.dynamodb("orders").stream())["source"]["enable_stream"] is False
+
+
+@pytest.mark.parametrize(("start", "scan_only"), [("snapshot", True), ("earliest", False)])
+def test_read_is_a_scan_alone_where_a_stream_would_begin_with_one(start: str, scan_only: bool) -> None:
+    stream, _ = sa.dynamodb("orders", start=start)._reading(5, {})
+    snapshot = config_of(stream)["stream"]["snapshot"]
+    assert (snapshot["scan_only"], snapshot["limit"]) == (scan_only, 5)
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "named"),
+    [
+        ("orders", {"on_gap": "resnapshot"}, None),
+        (TABLE_ARN, {"on_gap": "resnapshot"}, None),
+        (STREAM_ARN, {"on_gap": "resnapshot"}, "name the table"),
+        (STREAM_ARN, {"on_gap": "fail"}, None),
+    ],
+)
+def test_a_table_is_needed_to_scan_it_again(table: str, options: dict[str, Any], named: str | None) -> None:
+    source = sa.dynamodb(table, start="earliest")
+    for make in (source.stream, partial(source._stream_for_loader, None)):
+        if named is None:
+            make(**options)
+        else:
+            assert named in refusal(make, **options)
+
+
+def test_a_stream_that_exists_cannot_be_turned_on() -> None:
+    sa.dynamodb(TABLE_ARN, enable_stream=True)
+    assert "name the table" in refusal(sa.dynamodb, STREAM_ARN, enable_stream=True)
 
 
 @pytest.mark.parametrize(
     ("start", "named"),
     [
-        ("snapshot", '"earliest"'),
+        (None, '"snapshot"'),
+        ("snapshots", '"snapshot"'),
         ("erliest", '"earliest"'),
         (datetime.datetime.now(datetime.UTC), "at a moment"),
         (datetime.date(2026, 1, 1), "at a moment"),
@@ -88,7 +150,8 @@ def test_a_sequence_number_is_checked(sequence: str) -> None:
 def test_others_belongs_to_positions() -> None:
     sa.dynamodb("orders", start=sa.at("123", shard="shard-1"), others="latest")
     assert "others=" in refusal(sa.dynamodb, "orders", others="latest")
-    assert "others=" in refusal(sa.dynamodb, "orders", start="latest", others="latest")
+    for start in ("snapshot", "earliest", "latest"):
+        assert "others=" in refusal(sa.dynamodb, "orders", start=start, others="latest")
     assert "others=" in refusal(sa.dynamodb, "orders", start=sa.at("1"), others="oldest")
 
 
@@ -107,6 +170,13 @@ def test_others_belongs_to_positions() -> None:
         ({"read_timeout": "1s"}, "read_timeout"),
         ({"region": 3}, "region"),
         ({"metadata_prefix": None}, "metadata_prefix"),
+        ({"segments": 0}, "segments=0"),
+        ({"segments": 1_000_001}, "1,000,000"),
+        ({"segments": "4"}, "segments="),
+        ({"max_read_units": 0}, "max_read_units=0"),
+        ({"max_read_units": float("inf")}, "max_read_units="),
+        ({"max_read_units": "5"}, "max_read_units="),
+        ({"enable_stream": "yes"}, "enable_stream="),
     ],
 )
 def test_an_option_of_a_source_is_checked_at_once(options: dict[str, object], named: str) -> None:
@@ -117,7 +187,9 @@ def test_an_option_of_a_source_is_checked_at_once(options: dict[str, object], na
     ("options", "named"),
     [
         ({"commit": "never"}, '"manual"'),
-        ({"on_gap": "resnapshot"}, '"continue"'),
+        ({"on_gap": "scan"}, '"resnapshot"'),
+        ({"snapshot_slice": 0}, "snapshot_slice=0"),
+        ({"snapshot_slice": datetime.timedelta(hours=13)}, "12 hours"),
         ({"on_bad_record": "skip"}, '"quarantine"'),
         ({"on_bad_record": "quarantine"}, "checkpoint"),
         ({"memory_limit": "lots"}, "memory_limit"),
@@ -173,13 +245,19 @@ def test_read_refuses_what_belongs_to_following() -> None:
     source = sa.dynamodb("orders", start="earliest")
     assert "follow=" in refusal(source.read, follow=True)
     assert "checkpoint=" in refusal(source.read, checkpoint="x")
+    assert "'folow'" in refusal(source.read, folow=True)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "5", True])
+def test_a_limit_is_a_number_of_rows(limit: object) -> None:
+    assert "limit=" in refusal(sa.dynamodb("orders").read, limit=limit)
 
 
 def test_a_url_says_the_same_as_the_call() -> None:
     url = (
         "dynamodb://orders?region=eu-west-1&start=earliest&endpoint_url=http://127.0.0.1:8000"
         "&columns=a,b&schema=a:int64,b:decimal128(38,9),c:list<utf8>&old_image=true&max_columns=7"
-        "&connect_timeout=1.5&numbers=float64"
+        "&connect_timeout=1.5&numbers=float64&segments=4&max_read_units=2.5&enable_stream=true"
     )
     assert repr(sa.source(url)) == repr(
         sa.dynamodb(
@@ -193,6 +271,9 @@ def test_a_url_says_the_same_as_the_call() -> None:
             max_columns=7,
             connect_timeout=1.5,
             numbers="float64",
+            segments=4,
+            max_read_units=2.5,
+            enable_stream=True,
         )
     )
 
@@ -201,6 +282,7 @@ def test_a_url_says_the_same_as_the_call() -> None:
     ("text", "start"),
     [
         ("latest", "latest"),
+        ("snapshot", "snapshot"),
         ("at:123", sa.at("123")),
         ("after:123@shardId-1", sa.after("123", shard="shardId-1")),
         (
@@ -215,10 +297,7 @@ def test_a_start_in_a_url(text: str, start: object) -> None:
 
 @pytest.mark.parametrize(
     "arn",
-    [
-        "arn:aws:dynamodb:eu-west-1:123456789012:table/orders",
-        "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000",
-    ],
+    [TABLE_ARN, STREAM_ARN],
 )
 def test_a_table_may_be_named_by_arn_in_a_url(arn: str) -> None:
     assert sa.source(f"dynamodb://{arn}?start=latest").table == arn
@@ -241,6 +320,9 @@ def test_a_secret_in_a_url_keeps_its_plus_and_slash() -> None:
         ("dynamodb://orders?old_image=perhaps", "true or false"),
         ("dynamodb://orders?max_columns=many", "whole number"),
         ("dynamodb://orders?connect_timeout=soon", "seconds"),
+        ("dynamodb://orders?segments=some", "whole number"),
+        ("dynamodb://orders?max_read_units=all", "must be a number"),
+        ("dynamodb://orders?enable_stream=perhaps", "true or false"),
         ("dynamodb://orders?start=after:12x", "sequence number"),
         ("dynamodb://orders?start=at:1,at:2", "another shard"),
         ("dynamodb://AKIAHIDDEN:hidden@orders", "credentials"),
@@ -273,7 +355,14 @@ def test_credentials_that_do_not_belong_together_are_refused_before_connecting()
 
 def test_a_stream_that_is_not_open_says_how_to_open_it() -> None:
     stream = sa.dynamodb("orders", start="latest").stream()
-    for action in (stream.__next__, stream.metrics, stream.gaps, stream.quarantined):
+    for action in (
+        stream.__next__,
+        stream.metrics,
+        stream.gaps,
+        stream.quarantined,
+        stream.wait_ready_blocking,
+        lambda: stream.ready,
+    ):
         with pytest.raises(sa.ClosedError, match="with"):
             action()
     assert "not open" in repr(stream)

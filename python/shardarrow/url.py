@@ -135,8 +135,10 @@ def start(_option: str, value: str) -> "str | Position | dict[str, Position]":
 
 def _position(text: str) -> Position:
     kind, _, place = text.partition(":")
-    sequence, _, shard = place.partition("@")
+    sequence, named, shard = place.partition("@")
     make = {"at": at, "after": after}.get(kind)
     if make is None:
         raise UsageError(f"start={text!r} in the URL must begin with at: or after:")
+    if named and not shard:
+        raise UsageError(f"start={text!r} in the URL names no shard behind the @")
     return make(sequence, shard=shard or None)

@@ -7,7 +7,8 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_smithy_http_client::Builder as HttpBuilder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -147,7 +148,31 @@ fn profile_provider(config: &SdkConfig, profile: &str) -> SharedCredentialsProvi
         settings = settings.with_http_client(http);
     }
     let provider = ProfileFileCredentialsProvider::builder().configure(&settings).profile_name(profile);
-    SharedCredentialsProvider::new(provider.build())
+    SharedCredentialsProvider::new(NamedProfile { name: profile.to_owned(), provider: provider.build() })
+}
+
+/// Names the profile where the SDK only says that there was nothing to load.
+#[derive(Debug)]
+struct NamedProfile {
+    name: String,
+    provider: ProfileFileCredentialsProvider,
+}
+
+impl ProvideCredentials for NamedProfile {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async move {
+            self.provider.provide_credentials().await.map_err(|error| match error {
+                CredentialsError::CredentialsNotLoaded(_) => CredentialsError::not_loaded(format!(
+                    "the AWS configuration has no profile {:?} with credentials",
+                    self.name
+                )),
+                other => other,
+            })
+        })
+    }
 }
 
 async fn role_provider(config: &SdkConfig, role: &str, connection: &Connection) -> SharedCredentialsProvider {

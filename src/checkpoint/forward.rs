@@ -59,6 +59,7 @@ mod tests {
             start: "earliest".into(),
             shards: [(ShardId::from("shard-a"), shard)].into(),
             schema: Default::default(),
+            snapshot: None,
         }
     }
 

@@ -70,6 +70,7 @@ mod tests {
             start: "earliest".into(),
             shards: Default::default(),
             schema: Default::default(),
+            snapshot: None,
         };
         Save { through: 0, checkpoint, gaps: vec![gap], quarantined: Vec::new() }
     }

@@ -3,10 +3,12 @@
 //! The text was checked to be UTF-8 before a cursor is made, and the cursor cuts it only at
 //! quotes and brackets, so every slice it hands out is UTF-8 too.
 
+mod brackets;
 mod text;
 
 pub(super) use self::text::Text;
 
+use self::brackets::Brackets;
 use self::text::hex4;
 use super::scan::{nested_len, specials};
 
@@ -311,21 +313,21 @@ impl<'a> Cursor<'a> {
 
     /// Passes one value of any type and depth, and checks its grammar. Does not recurse.
     pub(super) fn skip_value(&mut self) -> Fallible<()> {
-        let mut open: Vec<u8> = Vec::new();
+        let mut open = Brackets::default();
         loop {
             let entered = match self.byte() {
-                Some(b'{') => self.enter(b'}')?.then_some(b'}'),
-                Some(b'[') => self.enter(b']')?.then_some(b']'),
+                Some(b'{') => self.enter(b'}')?.then_some(true),
+                Some(b'[') => self.enter(b']')?.then_some(false),
                 _ => {
                     self.skip_scalar()?;
                     None
                 }
             };
             match entered {
-                Some(close) => open.push(close),
+                Some(object) => open.push(object),
                 None => {
-                    while let Some(close) = open.last() {
-                        if self.more(*close)? {
+                    while let Some(object) = open.last() {
+                        if self.more(if object { b'}' } else { b']' })? {
                             break;
                         }
                         open.pop();
@@ -334,11 +336,11 @@ impl<'a> Cursor<'a> {
             }
             match open.last() {
                 None => return Ok(()),
-                Some(b'}') => {
+                Some(true) => {
                     self.name()?;
                     self.colon()?;
                 }
-                Some(_) => {}
+                Some(false) => {}
             }
         }
     }
@@ -432,6 +434,20 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(skips(&deep));
         assert!(!skips(&deep[..150_000]));
+    }
+
+    #[test]
+    fn brackets_close_as_they_were_opened_at_any_depth() {
+        let (mut opening, mut closing) = (String::new(), String::new());
+        for depth in 0..300usize {
+            let object = (depth * depth / 7) % 3 == 0;
+            opening += if object { "{\"a\":" } else { "[" };
+            closing.insert(0, if object { '}' } else { ']' });
+            assert!(skips(&format!("{opening}1{closing}")), "{depth}");
+            let wrong = closing.replacen(if object { '}' } else { ']' }, if object { "]" } else { "}" }, 1);
+            assert!(!skips(&format!("{opening}1{wrong}")), "{depth}");
+            assert!(skips(&format!("[{opening}1{closing},{opening}1{closing}]")), "{depth}");
+        }
     }
 
     proptest! {

@@ -60,9 +60,7 @@ impl RawImages {
             Ok(())
         })
     }
-}
 
-impl RawImages {
     /// Passes an attribute of an item; notes where it stands if it is a key.
     fn attribute(&mut self, start: usize, name: Text<'_>, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let mut scratch = Vec::new();

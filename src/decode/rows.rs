@@ -200,7 +200,7 @@ enum Next {
 }
 
 impl<I: Items> RowDecoder<I> {
-    /// Adds records of a page, and leaves behind whether the page is done with.
+    /// Adds records of a page, then forgets what only this call, or only the schema before it, needed.
     fn push_page(&mut self, page: &impl Records, from: usize, room: Room) -> Result<Pushed> {
         let pushed = self.push_records(page, from, room);
         self.items.settle();

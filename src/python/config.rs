@@ -262,7 +262,7 @@ impl CheckpointConfig {
                 Keep::Store(Box::new(move || Ok(boxed(SqliteStore::open(&path, &name)?))))
             }
             Self::Loader { checkpoint } => {
-                Keep::Loader(checkpoint.as_deref().map(Checkpoint::parse).transpose()?)
+                Keep::Loader(checkpoint.as_deref().map(Checkpoint::parse).transpose()?.map(Box::new))
             }
         })
     }

@@ -11,7 +11,7 @@ impl Run {
     pub(super) fn end_when_passed(&mut self, now: Now) -> Result<()> {
         let waits = self.options.follow || self.stage != Stage::Running || self.options.snapshot.scan_only;
         let ready = self.snapshot.as_ref().is_none_or(Snapshot::is_ready);
-        if waits || !ready || !self.all_have_passed(self.opened_at, now) {
+        if waits || !ready || self.reads_old_stream() || !self.all_have_passed(self.opened_at, now) {
             return Ok(());
         }
         self.flush()?;

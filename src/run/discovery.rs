@@ -326,10 +326,16 @@ impl Run {
     /// All shards of a disabled stream are read: the table goes on elsewhere, or not at all.
     fn leave_disabled_stream(&mut self, scope: &Scope, listing: &Listing) -> Result<()> {
         let over = *scope == Scope::Full && listing.complete && listing.status == StreamStatus::Disabled;
-        if over && self.options.follow && self.graph.unfinished().next().is_none() {
+        let goes_on = self.options.follow || self.reads_old_stream();
+        if over && goes_on && self.graph.unfinished().next().is_none() {
             return self.doubt_stream();
         }
         Ok(())
+    }
+
+    /// Whether the table already had a newer stream when this run began.
+    pub(super) fn reads_old_stream(&self) -> bool {
+        self.stream_arn != self.description.stream_arn
     }
 
     pub(super) fn doubt_stream(&mut self) -> Result<()> {

@@ -19,11 +19,14 @@ use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frontier::Frontier;
 use crate::lineage::ShardGraph;
-use crate::page::{ItemsPage, ScanRequest, Segment, Cursor, Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
+use crate::page::{
+    Cursor, Description, ItemsPage, Listing, Millis, OpenAt, Opened, Page, ScanRequest, Scope, Segment,
+    StreamStatus,
+};
 use crate::position::{Position, ShardId};
 pub use crate::reader::Now;
-use crate::snapshot::Snapshot;
 use crate::reader::{Limits, Phase, RETENTION, Reader};
+use crate::snapshot::Snapshot;
 
 mod bounded;
 mod discovery;
@@ -329,7 +332,7 @@ impl Run {
     }
 
     /// When `Event::Tick` is wanted at the latest.
-    pub fn deadline(&self, now: Now) -> Option<Now> {
+    pub fn deadline(&self) -> Option<Now> {
         let saving = self.save_due();
         if self.stage == Stage::Over {
             return saving;
@@ -337,8 +340,9 @@ impl Run {
         let reading = self.may_read_shards() && !self.saving.starved;
         let agenda = self.agenda.first().map(|(due, _)| *due).filter(|_| reading);
         let listing = self.discovery.due().filter(|_| !self.options.snapshot.scan_only);
-        let scanning = self.snapshot.as_ref().filter(|_| self.stage == Stage::Running && !self.saving.starved);
-        let scanning = scanning.and_then(|snapshot| snapshot.due(now));
+        let scanning =
+            self.snapshot.as_ref().filter(|_| self.stage == Stage::Running && !self.saving.starved);
+        let scanning = scanning.and_then(Snapshot::due);
         [agenda, listing, self.batcher.due_at(), saving, scanning].into_iter().flatten().min()
     }
 
@@ -436,7 +440,9 @@ impl Run {
         if self.options.on_gap == OnGap::Fail {
             let error = Error::new(
                 ErrorKind::Gap,
-                format!("{line}; with on_gap=\"continue\" this is recorded and reading goes on, with \"resnapshot\" the table is scanned again"),
+                format!(
+                    "{line}; with on_gap=\"continue\" this is recorded and reading goes on, with \"resnapshot\" the table is scanned again"
+                ),
             );
             let error = gap.shard.iter().fold(error, |error, shard| error.with_shard(shard));
             return Err(gap.from.into_iter().fold(error, Error::with_position));

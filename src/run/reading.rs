@@ -234,6 +234,9 @@ impl Run {
         if self.graph.children(id).next().is_none() {
             self.discovery.pursue_children(id, now);
         }
+        if self.reads_old_stream() {
+            self.discovery.list_by(now);
+        }
         self.activate_ready(now);
         Ok(())
     }

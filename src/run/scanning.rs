@@ -5,6 +5,9 @@ use crate::checkpoint::{SegmentState, SnapshotState};
 use crate::page::{ItemsPage, ScanRequest, Segment};
 use crate::snapshot::{Slice, segments_for};
 
+/// Longer than any process lives.
+const ENDLESS: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// How the table is scanned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotOptions {
@@ -52,7 +55,9 @@ impl Run {
             items: self.description.items,
             ..SnapshotState::default()
         };
-        self.snapshot = Some(Snapshot::resume(&state, options.slice, options.max_read_units));
+        // Without changes to follow there is nothing to take turns with.
+        let slice = if options.scan_only { ENDLESS } else { options.slice };
+        self.snapshot = Some(Snapshot::resume(&state, slice, options.max_read_units));
         if self.is_current() {
             self.frontier.state_mut().checkpoint.snapshot = Some(state);
             self.saving.changed = true;
@@ -154,7 +159,7 @@ impl Run {
             if let Some(left) = &mut self.items_left {
                 *left = left.saturating_sub(pushed.rows as u64);
             }
-            self.quarantine(&segment_name(page.segment), pushed.quarantined);
+            self.quarantine(&page.segment.shard(), pushed.quarantined);
             match pushed.rest {
                 Some(rest) if rest > from => from = rest,
                 _ => break,
@@ -195,7 +200,7 @@ impl Run {
         }
         let message = format!(
             "{} of the scan made no successful call for {:.0} s (stall_timeout); the last error was: {error}",
-            segment_name(segment),
+            segment.shard(),
             self.options.stall_timeout.as_secs_f64()
         );
         Err(Error::new(ErrorKind::Stalled, message).with_cause(error))
@@ -265,8 +270,4 @@ impl Run {
         let checkpoint = &self.frontier.state().checkpoint;
         checkpoint.stream_arn == self.stream_arn && checkpoint.epoch == self.epoch
     }
-}
-
-pub(super) fn segment_name(segment: Segment) -> ShardId {
-    ShardId::new(format!("segment-{}-of-{}", segment.index + 1, segment.total))
 }

@@ -125,7 +125,8 @@ impl Run {
     /// A shard closes when its children are born, and their names tell when. A name that does not
     /// tell counts as young.
     fn closed_long_ago(&self, id: &ShardId, time: Option<Millis>) -> bool {
-        let old = |child: &ShardId| born(child).zip(time).is_some_and(|(born, time)| time - born > CAPTURE_MARGIN);
+        let old =
+            |child: &ShardId| born(child).zip(time).is_some_and(|(born, time)| time - born > CAPTURE_MARGIN);
         let mut children = self.graph.children(id).peekable();
         self.graph.is_closed(id) && children.peek().is_some() && children.all(old)
     }

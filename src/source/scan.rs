@@ -1,6 +1,6 @@
 //! Scan: the items of a table, page by page, in segments that are read side by side.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -109,7 +109,7 @@ fn attribute(value: KeyValue) -> AttributeValue {
 /// holds (about 700) are not worth an error: then everything is read.
 fn project(scan: ScanFluentBuilder, columns: &[String], keys: &[String]) -> ScanFluentBuilder {
     let mut names: Vec<&String> = Vec::with_capacity(keys.len() + columns.len());
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     names.extend(keys.iter().chain(columns).filter(|name| seen.insert(*name)));
     let places: Vec<String> = (0..names.len()).map(|number| format!("#a{number}")).collect();
     let expression = places.join(",");

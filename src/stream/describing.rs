@@ -34,8 +34,8 @@ pub(super) async fn describe(
     };
     require_new_image(&description, options, checkpoint)?;
     if checkpoint.is_none() && options.start == Start::Snapshot {
-        require_on(&description)?;
         require_newest(source, &description).await?;
+        require_on(&description)?;
     }
     Ok(description)
 }

@@ -222,25 +222,33 @@ impl Driver {
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
+        // Who sees that the stream has ended must see, too, whether it was ready.
+        self.tell_ready();
         for action in actions {
             self.act(action);
         }
-        let (open, ready) = self.with_run(|run, _| (run.is_open(), run.is_ready()));
+        let open = self.with_run(|run, _| run.is_open());
         let mut front = self.shared.front();
-        let opens = open && front.opened.is_none();
-        let turns = ready != front.ready;
-        // A stream that is ready from the first has nothing to announce.
-        if turns && ready && matches!(front.opened, Some(Ok(()))) {
-            front.log.inform(READY);
-        }
-        front.ready = ready;
-        if opens {
+        if open && front.opened.is_none() {
             front.opened = Some(Ok(()));
-        }
-        drop(front);
-        if opens || turns {
+            drop(front);
             (self.shared.wake)();
         }
+    }
+
+    fn tell_ready(&self) {
+        let ready = self.with_run(|run, _| run.is_ready());
+        let mut front = self.shared.front();
+        if ready == front.ready {
+            return;
+        }
+        front.ready = ready;
+        // A stream that is ready from the first has nothing to announce.
+        if ready && matches!(front.opened, Some(Ok(()))) {
+            front.log.inform(READY);
+        }
+        drop(front);
+        (self.shared.wake)();
     }
 
     fn act(&mut self, action: Action) {
@@ -318,7 +326,7 @@ impl Driver {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let after = self.with_run(|run, now| run.deadline(now))?;
+        let after = self.with_run(|run, _| run.deadline())?;
         Some(self.shared.began + after)
     }
 

@@ -54,7 +54,7 @@ pub struct Plan {
 pub enum Keep {
     Store(OpenStore),
     /// A loader keeps it with its data; this is what it found there.
-    Loader(Option<Checkpoint>),
+    Loader(Option<Box<Checkpoint>>),
 }
 
 /// What is next for the consumer.
@@ -129,6 +129,13 @@ struct Front {
 struct LastWords {
     gaps: Vec<Gap>,
     quarantined: Vec<QuarantinedRecord>,
+}
+
+impl Front {
+    /// Whether every batch was taken, and what that meant is known.
+    fn is_drained(&self) -> bool {
+        self.queue.is_empty() && (self.unheard == 0 || self.closed.is_some())
+    }
 }
 
 impl Shared {
@@ -214,9 +221,9 @@ impl Stream {
             return Next::Batch(batch);
         }
         let next = match &front.outcome {
-            None => Next::Pending,
-            Some(Ok(())) => Next::Ended,
-            Some(Err(error)) => Next::Failed(error.clone()),
+            Some(Ok(())) if front.is_drained() => Next::Ended,
+            Some(Err(error)) if front.is_drained() => Next::Failed(error.clone()),
+            _ => Next::Pending,
         };
         drop(front);
         if self.unsaved.swap(false, Ordering::Relaxed) {
@@ -228,7 +235,7 @@ impl Stream {
     /// Whether every batch was taken and the stream ended without a failure.
     pub fn is_ended(&self) -> bool {
         let front = self.shared.front();
-        front.queue.is_empty() && matches!(front.outcome, Some(Ok(())))
+        front.is_drained() && matches!(front.outcome, Some(Ok(())))
     }
 
     /// Whether the snapshot is complete and every change made up to its end was taken.
@@ -242,11 +249,10 @@ impl Stream {
     /// What ended the stream, when it ended before it was ready.
     pub fn ready(&self) -> Option<Result<()>> {
         let front = self.shared.front();
-        let over = front.closed.is_some() || (front.queue.is_empty() && front.unheard == 0);
         match &front.outcome {
             _ if front.ready => Some(Ok(())),
-            Some(Err(error)) if over => Some(Err(error.clone())),
-            Some(Ok(())) if over => Some(Err(never_ready())),
+            Some(Err(error)) if front.is_drained() || front.closed.is_some() => Some(Err(error.clone())),
+            Some(Ok(())) if front.is_drained() || front.closed.is_some() => Some(Err(never_ready())),
             _ => None,
         }
     }

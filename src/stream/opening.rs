@@ -29,7 +29,7 @@ pub(super) async fn open(
         }
         Keep::Loader(checkpoint) => {
             options.keeper = Keeper::Loader;
-            checkpoint
+            checkpoint.map(|checkpoint| *checkpoint)
         }
     };
     let source = plan.source;

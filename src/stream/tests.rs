@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod snapshot;
+
 use std::collections::VecDeque;
 use std::sync::Condvar;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,8 +15,8 @@ use super::*;
 use crate::checkpoint::memory::MemoryStore;
 use crate::decode::{Pushed, Room, Skip};
 use crate::page::{
-    Cursor, ItemsPage, Listing, OpenAt, Opened, Page, ScanKey, ScanRequest, Scope, Segment, Shard, StreamStatus,
-    TableDescription, ViewType,
+    Cursor, ItemsPage, Listing, OpenAt, Opened, Page, ScanKey, ScanRequest, Scope, Segment, Shard,
+    StreamStatus, TableDescription, ViewType,
 };
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::run::{Keeper, OnGap, SnapshotOptions, Start};
@@ -301,11 +303,10 @@ struct Consumer {
 
 impl Consumer {
     fn new(source: impl Source, keep: Keep, follow: bool) -> Self {
-        Self::with(source, keep, options(follow), false)
+        Self::with(Arc::new(source), keep, options(follow), false)
     }
 
-    fn with(source: impl Source, keep: Keep, options: Options, enable_stream: bool) -> Self {
-        let source: Arc<dyn Source> = Arc::new(source);
+    fn with(source: Arc<dyn Source>, keep: Keep, options: Options, enable_stream: bool) -> Self {
         let plan = Plan {
             source,
             decoder: Box::new(|_, _| Ok(Box::new(Numbers::default()))),
@@ -350,8 +351,7 @@ impl Consumer {
 
     fn batch(&self) -> (u64, Vec<i64>) {
         let Next::Batch(batch) = self.next() else { panic!("no batch came") };
-        let column = batch.records.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
-        (batch.number, column.values().to_vec())
+        (batch.number, values(&batch))
     }
 
     fn failure(&self) -> Error {
@@ -369,6 +369,11 @@ impl Consumer {
         self.stream.close();
         self.until(|stream| stream.closed())
     }
+}
+
+fn values(batch: &Batch) -> Vec<i64> {
+    let column = batch.records.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
+    column.values().to_vec()
 }
 
 fn options(follow: bool) -> Options {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod service;
+mod snapshot;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -266,6 +267,37 @@ fn a_stream_that_was_switched_off_and_on_is_a_gap_and_then_goes_on() {
     assert!(session.over.is_none(), "{:?}", session.over);
     assert_eq!(world.durable.gaps.len(), 1);
     assert_exact(&world);
+}
+
+#[test]
+fn a_bounded_run_notices_that_the_stream_was_replaced_while_nobody_looked() {
+    let mut world = World::new(13, 1);
+    (0..40).for_each(|_| world.write(10));
+    let options = Options { follow: false, ..options() };
+    run_to_its_end(&mut world, &options);
+    world.reenable_stream();
+    (0..10).for_each(|_| world.write(10));
+    let over = run_to_its_end(&mut world, &options);
+    assert!(matches!(&over, Err(error) if error.kind() == ErrorKind::Gap), "{over:?}");
+    let over = run_to_its_end(&mut world, &Options { on_gap: OnGap::Continue, ..options });
+    assert!(over.is_ok(), "{over:?}");
+    assert_eq!(world.durable.gaps.len(), 1);
+    assert_exact(&world);
+}
+
+fn run_to_its_end(world: &mut World, options: &Options) -> Result<(), shardarrow::error::Error> {
+    let mut session = world.start(options.clone()).unwrap();
+    for _ in 0..100_000 {
+        if let Some(over) = session.over.take() {
+            session.take_all(world);
+            session.commit(world);
+            return over;
+        }
+        session.step(world, 1_000);
+        session.take_all(world);
+        session.commit(world);
+    }
+    panic!("no end: {:#?}", session.run.metrics(session.now(world)));
 }
 
 #[test]

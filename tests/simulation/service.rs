@@ -2,11 +2,11 @@
 
 use shardarrow::error::{Error, ErrorKind, Result};
 use shardarrow::page::{
-    Cursor, Description, KeyAttribute, KeyKind, Listing, OpenAt, Opened, Page, Scope, Shard, StreamStatus,
-    ViewType,
+    Cursor, Description, ItemsPage, KeyAttribute, KeyKind, Listing, OpenAt, Opened, Page, ScanRequest, Scope,
+    Shard, StreamStatus, ViewType,
 };
 use shardarrow::position::{SequenceNumber, ShardId};
-use shardarrow::source::envelope::{Envelope, OfRecords};
+use shardarrow::source::envelope::{Envelope, OfItems, OfRecords};
 use twin::{Aws, AwsError, DescribeStream, IteratorType};
 
 pub fn describe(aws: &mut Aws, table: &str) -> Result<Description> {
@@ -22,6 +22,8 @@ pub fn describe(aws: &mut Aws, table: &str) -> Result<Description> {
         keys: vec![KeyAttribute { name: "k".into(), kind: KeyKind::Text }],
         view: ViewType::NewAndOldImages,
         status: parse_status(status),
+        items: Some(answer.item_count as u64),
+        bytes: Some(answer.table_size_bytes as u64),
     })
 }
 
@@ -77,6 +79,31 @@ pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
     let envelope = Envelope::<OfRecords>::read(&body)?;
     let next = envelope.about.next.map(|next| Cursor(next.into()));
     Ok(Page { shard: shard.clone(), records: envelope.elements, next, server_time: Some(aws.now_ms()), body })
+}
+
+/// One page of a scan, as the real source makes it of the body.
+pub fn scan(aws: &mut Aws, table: &str, request: &ScanRequest) -> Result<ItemsPage> {
+    let segment = request.segment;
+    let mut asked = twin::ScanRequest::of(table).segment(segment.index.into(), segment.total.into());
+    if let Some(after) = &request.after {
+        let key: twin::Attributes = serde_json::from_str(&after.0).unwrap();
+        asked = asked.after(&key);
+    }
+    if let Some(limit) = request.limit {
+        asked = asked.limit(limit as usize);
+    }
+    let body = aws.scan_body(&asked).map_err(failure)?;
+    let envelope = Envelope::<OfItems>::read(&body)?;
+    let OfItems { next, scanned, units } = envelope.about;
+    Ok(ItemsPage {
+        segment,
+        items: envelope.elements,
+        next,
+        scanned,
+        units,
+        server_time: Some(aws.now_ms()),
+        body,
+    })
 }
 
 fn parse_status(status: &str) -> StreamStatus {

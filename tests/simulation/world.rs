@@ -1,7 +1,7 @@
 //! One seeded world: a table that changes, a service with faults, and sessions of the core that
 //! come and go. Nothing here has a clock, a thread or a socket.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -10,7 +10,7 @@ use shardarrow::checkpoint::{Checkpoint, Gap, Save};
 
 use shardarrow::decode::{DecodeOptions, decoder};
 use shardarrow::error::Error;
-use shardarrow::run::{Action, Event, Keeper, OnGap, Options, Run, Start};
+use shardarrow::run::{Action, Event, Keeper, OnGap, Options, Run, SnapshotOptions, Start};
 use twin::{Attributes, Aws, CreateTable, StreamSpecification};
 
 use crate::service;
@@ -51,6 +51,8 @@ pub fn options() -> Options {
         batch_wait: Duration::from_millis(100),
         memory_limit: 64 * MIB,
         page_bytes: 4 * MIB,
+        scan_page_bytes: 4 * MIB,
+        snapshot: SnapshotOptions::default(),
         on_gap: OnGap::Fail,
         poll_interval: Duration::from_secs(1),
         discovery_interval: Duration::from_secs(60),
@@ -62,9 +64,13 @@ pub fn options() -> Options {
 /// One change as the consumer saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
+    pub op: String,
     pub shard: String,
+    /// Empty for a scanned item.
     pub sequence: String,
     pub key: String,
+    /// The version written; empty when the item was removed.
+    pub version: String,
 }
 
 /// What outlives a kill: the consumer's rows and the checkpoint, written together or not at all.
@@ -73,6 +79,39 @@ pub struct Durable {
     pub checkpoint: Option<Checkpoint>,
     pub seen: Vec<Seen>,
     pub gaps: Vec<Gap>,
+    /// What a consumer has that applies rows in order: key → version.
+    pub mirror: BTreeMap<String, String>,
+    /// Keys that the newest epoch has brought, until its snapshot is ready.
+    touched: BTreeSet<String>,
+    epoch: u64,
+}
+
+impl Durable {
+    fn apply(&mut self, batch: &Batch) {
+        if batch.epoch > self.epoch {
+            (self.epoch, self.touched) = (batch.epoch, BTreeSet::new());
+        }
+        for row in rows(&batch.records) {
+            if row.op == "remove" {
+                self.mirror.remove(&row.key);
+                self.touched.remove(&row.key);
+            } else {
+                self.mirror.insert(row.key.clone(), row.version.clone());
+                self.touched.insert(row.key.clone());
+            }
+            self.seen.push(row);
+        }
+    }
+
+    /// What a complete snapshot did not bring is not in the table any more.
+    fn sweep(&mut self, checkpoint: &Checkpoint) {
+        let ready = checkpoint.snapshot.as_ref().is_some_and(|snapshot| snapshot.ready);
+        if ready && checkpoint.epoch == self.epoch && self.epoch > 1 {
+            let touched = std::mem::take(&mut self.touched);
+            self.mirror.retain(|key, _| touched.contains(key));
+            self.epoch = u64::MAX;
+        }
+    }
 }
 
 pub struct World {
@@ -119,17 +158,25 @@ impl World {
         self.aws.update_table(TABLE, &StreamSpecification::view(twin::ViewType::NewAndOldImages)).unwrap();
     }
 
+    /// The table as it is now: key → version.
+    pub fn table(&mut self) -> BTreeMap<String, String> {
+        let text = |value: &serde_json::Value, tag: &str| value[tag].as_str().unwrap().to_owned();
+        let items = self.aws.items(TABLE).unwrap();
+        items.iter().map(|item| (text(&item["k"], "S"), text(&item["v"], "N"))).collect()
+    }
+
     /// A process starts: it describes the table and goes on from what is durable.
     pub fn start(&mut self, options: Options) -> Result<Session, Error> {
         let description = service::describe(&mut self.aws, TABLE)?;
         let checkpoint = self.durable.checkpoint.clone();
         let schema = checkpoint.as_ref().map(|checkpoint| checkpoint.schema.as_ref().clone());
         let decoder = decoder(&DecodeOptions::default(), &description.keys, schema.as_ref())?;
-        let keeper = options.keeper;
+        let (keeper, unsaved) = (options.keeper, options.snapshot.scan_only);
         let run = Run::new(description, options, decoder, checkpoint)?;
         let mut session = Session {
             run,
             keeper,
+            unsaved,
             born_ms: self.aws.now_ms(),
             inbox: BTreeMap::new(),
             arrivals: 0,
@@ -147,6 +194,8 @@ impl World {
 pub struct Session {
     pub run: Run,
     pub keeper: Keeper,
+    /// A scan alone is not saved.
+    unsaved: bool,
     born_ms: i64,
     inbox: BTreeMap<(i64, u64), Event>,
     arrivals: u64,
@@ -216,13 +265,30 @@ impl Session {
                 Action::Fail(error) => self.over = Some(Err(error)),
                 Action::End => self.over = Some(Ok(())),
                 request => {
-                    let reads = matches!(request, Action::Fetch { .. });
-                    assert!(!reads || world.durable.checkpoint.is_some(), "read before the first save");
+                    self.assert_allowed(&request, world);
                     let event = answer(request, &mut world.aws);
                     self.arrive(event, world);
                 }
             }
         }
+    }
+
+    /// Nothing is read before the first save, and never items and changes at once.
+    fn assert_allowed(&self, request: &Action, world: &World) {
+        let (fetch, scan) = (matches!(request, Action::Fetch { .. }), matches!(request, Action::Scan(_)));
+        assert!(
+            !(fetch || scan) || world.durable.checkpoint.is_some() || self.unsaved,
+            "read before the first save"
+        );
+        let coming = |wanted: fn(&Event) -> bool| self.inbox.values().any(wanted);
+        assert!(
+            !fetch || !coming(|event| matches!(event, Event::Scanned { .. })),
+            "a shard is read during a scan"
+        );
+        assert!(
+            !scan || !coming(|event| matches!(event, Event::Fetched { .. })),
+            "a scan during a shard's answer"
+        );
     }
 
     fn arrive(&mut self, event: Event, world: &mut World) {
@@ -249,8 +315,9 @@ impl Session {
     fn load(&mut self, world: &mut World) {
         let save = self.run.state();
         for batch in self.hand.drain(..) {
-            world.durable.seen.extend(rows(&batch.records));
+            world.durable.apply(&batch);
         }
+        world.durable.sweep(&save.checkpoint);
         keep(&save, world);
         self.hear(Event::Saved { through: save.through, result: Ok(()) }, world);
     }
@@ -258,7 +325,7 @@ impl Session {
     /// A plain consumer uses what it has taken, then says that it is done.
     fn use_and_commit(&mut self, world: &mut World) {
         for batch in std::mem::take(&mut self.hand) {
-            world.durable.seen.extend(rows(&batch.records));
+            world.durable.apply(&batch);
             self.hear(Event::Done { batch: batch.number, alone: false }, world);
         }
     }
@@ -287,7 +354,8 @@ fn keep(save: &Save, world: &mut World) {
 
 /// I6: positions are monotone for each shard of one stream.
 fn assert_never_back(old: Option<&Checkpoint>, new: &Checkpoint) {
-    let Some(old) = old.filter(|old| old.stream_arn == new.stream_arn) else { return };
+    let same = |old: &&Checkpoint| old.stream_arn == new.stream_arn && old.epoch == new.epoch;
+    let Some(old) = old.filter(same) else { return };
     for (id, state) in &old.shards {
         if let Some(now) = new.shards.get(id) {
             assert!(
@@ -315,6 +383,10 @@ fn answer(request: Action, aws: &mut Aws) -> Event {
             let result = service::fetch(aws, &shard, &cursor);
             Event::Fetched { shard, result }
         }
+        Action::Scan(request) => {
+            let result = service::scan(aws, TABLE, &request);
+            Event::Scanned { segment: request.segment, result }
+        }
         _ => Event::Described(service::describe(aws, TABLE)),
     }
 }
@@ -324,10 +396,18 @@ pub fn rows(records: &RecordBatch) -> Vec<Seen> {
         let column = records.column_by_name(name).unwrap();
         let column = arrow_cast::cast(column, &arrow_schema::DataType::Utf8).unwrap();
         let column = arrow_array::cast::AsArray::as_string::<i32>(&column).clone();
-        (0..column.len()).map(|row| column.value(row).to_owned()).collect::<Vec<_>>()
+        let value = |row| if column.is_null(row) { String::new() } else { column.value(row).to_owned() };
+        (0..column.len()).map(value).collect::<Vec<_>>()
     };
     use arrow_array::Array as _;
-    let (shards, sequences, keys) = (text("_shard"), text("_sequence"), text("k"));
-    let rows = shards.into_iter().zip(sequences).zip(keys);
-    rows.map(|((shard, sequence), key)| Seen { shard, sequence, key }).collect()
+    let versions = if records.column_by_name("v").is_some() {
+        text("v")
+    } else {
+        vec![String::new(); records.num_rows()]
+    };
+    let columns =
+        text("_op").into_iter().zip(text("_shard")).zip(text("_sequence")).zip(text("k")).zip(versions);
+    columns
+        .map(|((((op, shard), sequence), key), version)| Seen { op, shard, sequence, key, version })
+        .collect()
 }

@@ -39,6 +39,7 @@ fn checkpoint(after: &str) -> Checkpoint {
         start: "latest".into(),
         shards: [("shard-1".into(), shard)].into(),
         schema: Arc::new(SchemaState { columns: vec![column] }),
+        snapshot: None,
     }
 }
 

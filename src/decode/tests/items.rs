@@ -24,7 +24,7 @@ fn scanned_of(body: Bytes) -> ItemsPage {
 }
 
 /// An item with the key `id` behind these attributes.
-fn item(id: &str, attributes: &str) -> String {
+pub(super) fn item(id: &str, attributes: &str) -> String {
     let comma = if attributes.is_empty() { "" } else { "," };
     format!("{{{attributes}{comma}\"id\":{{\"S\":\"{id}\"}}}}")
 }

@@ -260,6 +260,26 @@ proptest! {
         compare(&batch, &items)?;
     }
 
+    /// Scanned, or as the new images of changes: the same columns, wherever pages and batches end.
+    #[test]
+    fn scanned_items_and_new_images_are_one(items in items(8), json in mode(), pieces in prop::collection::vec(1usize..4, 1..4)) {
+        let texts = items.iter().map(|item| super::items::item("k", &attributes(item)));
+        let page = super::items::scanned(&joined(texts));
+        let (mut scan, mut changes) = (decoder_with(json), decoder_with(json));
+        let (mut from, mut sizes, mut rows) = (Some(page.items.start), pieces.iter().copied().cycle(), 0);
+        while let Some(at) = from {
+            let room = Room { rows: sizes.next().unwrap_or(1), bytes: usize::MAX };
+            let pushed = scan.push_items(&page, at, room).unwrap();
+            (from, rows) = (pushed.rest, rows + pushed.rows);
+        }
+        push(&mut *changes, &page_of_items(&items));
+        prop_assert_eq!((rows, scan.schema_state()), (items.len(), changes.schema_state()));
+        let (scan, changes) = (scan.flush().unwrap(), changes.flush().unwrap());
+        check(&scan);
+        prop_assert_eq!(scan.schema(), changes.schema());
+        prop_assert_eq!(&scan.columns()[6..], &changes.columns()[6..]);
+    }
+
     /// Records that turn out bad at their end leave the batch as if they had never been there.
     #[test]
     fn bad_records_leave_no_trace(items in prop::collection::vec((items(2), any::<bool>()), 1..8), json in mode()) {

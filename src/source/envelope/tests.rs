@@ -115,6 +115,8 @@ fn what_is_no_page_of_items_is_a_bad_page() {
         r#"{"Items":[],"ScannedCount":0,"LastEvaluatedKey":{"id":{"S":"a"}}"#,
         r#"{"Items":[{}],"ScannedCount":1"#,
         r#"{"Items":[],"ScannedCount":0,"ConsumedCapacity":[]}"#,
+        r#"{"Items":[],"ScannedCount":0,"LastEvaluatedKey":{"id":{"S":"a"}},"Items":5}"#,
+        r#"{"Items":[],"ScannedCount":0,"LastEvaluatedKey":{"id":{"S":"a"}},"More":{"x":"a\"}}"#,
     ];
     for body in bodies {
         let error = Envelope::<OfItems>::read(body.as_bytes()).unwrap_err();
@@ -146,6 +148,17 @@ fn what_is_no_page_is_a_bad_page() {
         assert_eq!(error.kind(), ErrorKind::BadPage, "{body}");
     }
     assert!(Envelope::<OfRecords>::read(b"{\"Records\":[],\"NextShardIterator\":\"\xff\"}").is_err());
+}
+
+/// Its ends look like those of a last page, so only the whole body shows that it is none.
+#[test]
+fn an_end_is_not_believed_of_a_body_that_is_no_json() {
+    for elements in [r#"{"a":[{}],"b":1"#, r#"{"a":}]"#, r#"{"a":1}{"b":2}]"#, r#"{"a":"}]"#] {
+        let records = format!(r#"{{"Records":[{elements}}}"#);
+        assert!(Envelope::<OfRecords>::read(records.as_bytes()).is_err(), "{records}");
+        let items = format!(r#"{{"ScannedCount":1,"Items":[{elements}}}"#);
+        assert!(Envelope::<OfItems>::read(items.as_bytes()).is_err(), "{items}");
+    }
 }
 
 fn text() -> impl Strategy<Value = String> {

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::{Room, Streams};
+use crate::aws::arn::{Arn, Target};
 use crate::aws::capture::Keep;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{Description, StreamStatus};
@@ -30,24 +31,27 @@ impl Streams {
     /// Turns the stream on unless it is, and looks again after each of `pauses` until it is there.
     ///
     /// # Errors
+    /// `Usage` when the target is one of the table's streams: the new one would be another.
     /// `StreamUnusable` when a stream without new images is on: its view cannot be changed.
     /// `Service`, to try again, when the stream is not there after the last pause.
     pub(super) async fn enable(&self, pauses: impl Iterator<Item = Duration> + Send) -> Result<Description> {
+        if let Target::Stream(arn) = &self.target {
+            return Err(names_a_stream(arn));
+        }
         let room = self.room().await?;
         let mut asked = false;
         for pause in pauses {
             let table = room.table(self.asked_table()).await?;
             match step(&table, asked) {
-                Step::TurnOn => {
-                    room.turn_on(self.asked_table()).await?;
-                    asked = true;
-                }
+                Step::TurnOn => asked = room.turn_on(self.asked_table()).await?,
                 Step::Look => match self.describe_stream_of(room, &table).await {
                     Ok(description) if description.status == StreamStatus::Enabled => {
                         return usable(description);
                     }
                     // A new stream is in the table's description before it is one of the streams.
-                    Err(error) if error.kind() != ErrorKind::StreamUnusable => return Err(error),
+                    Err(error) if error.kind() != ErrorKind::StreamUnusable && !error.retryable() => {
+                        return Err(error);
+                    }
                     _ => {}
                 },
                 Step::Wait => {}
@@ -59,15 +63,17 @@ impl Streams {
 }
 
 impl Room {
-    async fn turn_on(&self, table: &str) -> Result<()> {
+    /// False when the table is being changed by somebody else, and has to be asked again.
+    async fn turn_on(&self, table: &str) -> Result<bool> {
         let keep = Keep::headers();
         let wanted =
             StreamSpecification::builder().stream_enabled(true).stream_view_type(SdkView::NewAndOldImages);
         let wanted = wanted.build().map_err(|cause| Error::internal(cause.to_string()))?;
         let request = self.clients.tables.update_table().table_name(table).stream_specification(wanted);
         let sent = request.customize().interceptor(keep.clone()).send().await;
-        sent.map(|_| ())
-            .map_err(|error| self.clients.failed("UpdateTable", &format!("table {table}"), &keep, &error))
+        let Err(error) = sent else { return Ok(true) };
+        let error = self.clients.failed("UpdateTable", &format!("table {table}"), &keep, &error);
+        if error.code() == Some("ResourceInUseException") { Ok(false) } else { Err(error) }
     }
 }
 
@@ -93,6 +99,13 @@ fn usable(description: Description) -> Result<Description> {
          --stream-specification StreamEnabled=false"
     );
     Err(Error::new(ErrorKind::StreamUnusable, message))
+}
+
+fn names_a_stream(arn: &Arn) -> Error {
+    Error::usage(format!(
+        "a stream is turned on for a table, and {:?} is one of its streams; name the table {:?} instead",
+        arn.text, arn.table
+    ))
 }
 
 fn late(table: &str) -> Error {

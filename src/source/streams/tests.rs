@@ -461,6 +461,41 @@ async fn a_stream_that_does_not_come_is_not_waited_for_without_end() {
 }
 
 #[tokio::test]
+async fn a_table_that_somebody_else_changes_is_asked_again() {
+    let (mut off, mut refused) = (Turning::off(), false);
+    let server = Scripted::serve(move |operation, _| match operation {
+        "UpdateTable" if !std::mem::replace(&mut refused, true) => {
+            refusal(400, "ResourceInUseException", "the table is being updated")
+        }
+        other => off.answer(other),
+    });
+    streams(&server).enable(no_pauses(9)).await.unwrap();
+    assert_eq!(updates(&server).len(), 2);
+}
+
+#[tokio::test]
+async fn a_throttled_look_at_the_new_stream_is_tried_again() {
+    let (mut off, mut refused) = (Turning::off(), false);
+    let server = Scripted::serve(move |operation, _| match operation {
+        "DescribeStream" if !std::mem::replace(&mut refused, true) => {
+            refusal(400, "ThrottlingException", "later")
+        }
+        other => off.answer(other),
+    });
+    streams(&server).enable(no_pauses(9)).await.unwrap();
+    assert_eq!(updates(&server).len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_is_turned_on_for_a_table_not_for_a_stream() {
+    let server = Scripted::replies([]);
+    let stream = Streams::new(STREAM, server.connection()).unwrap();
+    let error = stream.enable_stream().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.message().contains("\"orders\"") && server.asked().is_empty(), "{error}");
+}
+
+#[tokio::test]
 async fn a_stream_that_may_not_be_turned_on_says_what_to_grant() {
     let mut off = Turning::off();
     let server = Scripted::serve(move |operation, _| match operation {

@@ -1,0 +1,248 @@
+//! Snapshot, then changes: the mirror equals the table at rest, whatever happened on the way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shardarrow::checkpoint::Checkpoint;
+use shardarrow::error::ErrorKind;
+use shardarrow::run::{OnGap, Options, SnapshotOptions, Start};
+
+use crate::world::{Session, World, options};
+use crate::{HOUR, consume_some, drain, make_awkward, seeds};
+
+fn snapshot_options(world: &mut World) -> Options {
+    let slice = Duration::from_millis(50 + world.dice.roll(2_000));
+    let segments = Some(1 + world.dice.roll(3) as u32);
+    let snapshot = SnapshotOptions { segments, slice, ..SnapshotOptions::default() };
+    let settle = Duration::from_millis(500);
+    Options { start: Start::Snapshot, snapshot, settle, on_gap: OnGap::Fail, ..options() }
+}
+
+fn make_scan_awkward(world: &mut World) {
+    let drawn = (world.dice.roll(6), world.dice.roll(3));
+    let knobs = world.aws.knobs_mut();
+    knobs.scan_page_items = Some(1 + drawn.0 as usize);
+    knobs.scan_empty_pages = drawn.1 as u32;
+}
+
+/// Writes to a table while it is scanned in small slices, with kills and rollovers.
+fn changing_table(seed: u64, kills: u64) -> (World, u32) {
+    let mut world = World::new(seed, 1 + (seed % 4) as usize);
+    make_awkward(&mut world);
+    make_scan_awkward(&mut world);
+    let keys = 20 + world.dice.roll(150);
+    // Most items are never written again: only the scan can bring them.
+    (0..world.dice.roll(800)).for_each(|_| world.write(keys * 6));
+    world.aws.advance(30_000);
+    let options = snapshot_options(&mut world);
+    let mut session = world.start(options.clone()).unwrap();
+    let (mut killed, mut in_the_middle) = (0, 0);
+    for _ in 0..60 {
+        (0..world.dice.roll(20)).for_each(|_| world.write(keys));
+        if world.dice.chance(10) {
+            world.roll_over_any();
+        }
+        let pause = 1 + world.dice.roll(800) as i64;
+        session.run_for(&mut world, pause);
+        consume_some(&mut world, &mut session);
+        if killed < kills && world.dice.chance(15) {
+            let ended =
+                |checkpoint: &Checkpoint| checkpoint.snapshot.as_ref().is_some_and(|one| one.ended.is_some());
+            in_the_middle += u32::from(!world.durable.checkpoint.as_ref().is_some_and(ended));
+            session = world.start(options.clone()).unwrap();
+            killed += 1;
+        }
+        if let Some(Err(error)) = &session.over {
+            panic!("seed {seed}: {error:?}");
+        }
+    }
+    until_ready(&mut world, &mut session);
+    drain(&mut world, &mut session);
+    (world, in_the_middle)
+}
+
+fn until_ready(world: &mut World, session: &mut Session) {
+    for _ in 0..3_000 {
+        session.run_for(world, 1_000);
+        session.take_all(world);
+        session.commit(world);
+        if session.run.is_ready() {
+            return;
+        }
+        assert!(session.over.is_none(), "{:?}", session.over);
+    }
+    panic!("never ready: {:#?}", session.run.metrics(session.now(world)).snapshot);
+}
+
+fn assert_equal(world: &mut World, seed: u64) {
+    let table = world.table();
+    assert!(world.durable.mirror == table, "seed {seed}: {:#?}", difference(&world.durable.mirror, &table));
+}
+
+fn difference(mirror: &BTreeMap<String, String>, table: &BTreeMap<String, String>) -> Vec<String> {
+    let keys = mirror.keys().chain(table.keys()).filter(|key| mirror.get(*key) != table.get(*key));
+    keys.map(|key| format!("{key}: mirror {:?}, table {:?}", mirror.get(key), table.get(key))).collect()
+}
+
+#[test]
+fn the_mirror_equals_the_table_whatever_is_written_during_the_scan() {
+    let mut in_the_middle = 0;
+    for seed in seeds(40) {
+        let (mut world, kills) = changing_table(seed, 8);
+        in_the_middle += kills;
+        assert_equal(&mut world, seed);
+        let mut scanned: Vec<_> =
+            world.durable.seen.iter().filter(|seen| seen.op == "snapshot").map(|seen| &seen.key).collect();
+        let all = scanned.len();
+        scanned.sort();
+        scanned.dedup();
+        assert_eq!(scanned.len(), all, "seed {seed}: an item was scanned twice");
+    }
+    assert!(in_the_middle >= 80, "only {in_the_middle} kills were in the middle of a scan");
+}
+
+#[test]
+fn a_snapshot_is_ready_without_any_further_record() {
+    for items in [0, 30] {
+        let mut world = World::new(items, 2);
+        (0..items).for_each(|_| world.write(20));
+        world.aws.advance(3_600_000);
+        let options = snapshot_options(&mut world);
+        let mut session = world.start(options.clone()).unwrap();
+        session.open(&mut world);
+        assert!(!session.run.is_ready());
+        until_ready(&mut world, &mut session);
+        assert_equal(&mut world, items);
+        let mut session = world.start(options).unwrap();
+        session.open(&mut world);
+        assert!(session.run.is_ready(), "ready is remembered");
+    }
+}
+
+#[test]
+fn ready_comes_only_when_every_change_made_during_the_scan_is_in() {
+    for seed in seeds(10) {
+        let mut world = World::new(seed, 2);
+        (0..300).for_each(|_| world.write(200));
+        world.aws.advance(30_000);
+        world.aws.knobs_mut().scan_page_items = Some(1);
+        world.aws.knobs_mut().empty_pages = 3;
+        let options = snapshot_options(&mut world);
+        let mut session = world.start(options).unwrap();
+        session.open(&mut world);
+        for _ in 0..15 {
+            (0..10).for_each(|_| world.write(200));
+            session.run_for(&mut world, 50);
+            session.take_all(&mut world);
+            session.commit(&mut world);
+        }
+        assert!(!session.run.is_ready());
+        while !session.run.is_ready() {
+            session.step(&mut world, 100);
+            session.take_all(&mut world);
+        }
+        session.commit(&mut world);
+        assert_equal(&mut world, seed);
+    }
+}
+
+#[test]
+fn a_scan_that_takes_longer_than_the_retention_loses_nothing() {
+    let mut world = World::new(11, 2);
+    (0..300).for_each(|_| world.write(200));
+    let knobs = world.aws.knobs_mut();
+    knobs.roll_every_ms = Some(4 * HOUR);
+    knobs.scan_page_items = Some(2);
+    let slice = Duration::from_secs(15 * 60);
+    let snapshot = SnapshotOptions {
+        segments: Some(2),
+        slice,
+        max_read_units: Some(0.0005),
+        ..SnapshotOptions::default()
+    };
+    let options = Options { snapshot, poll_interval: Duration::from_secs(5), ..snapshot_options(&mut world) };
+    let mut session = world.start(options).unwrap();
+    session.open(&mut world);
+    let began = world.aws.now_ms();
+    while !session.run.is_ready() {
+        (0..3).for_each(|_| world.write(200));
+        session.run_for(&mut world, 600_000);
+        session.take_all(&mut world);
+        session.commit(&mut world);
+        assert!(session.over.is_none(), "{:?}", session.over);
+    }
+    assert!(
+        world.aws.now_ms() - began > 30 * HOUR,
+        "the scan took {} h",
+        (world.aws.now_ms() - began) / HOUR
+    );
+    drain(&mut world, &mut session);
+    assert_equal(&mut world, 11);
+    assert_eq!(world.durable.gaps, []);
+}
+
+#[test]
+fn a_gap_scans_the_table_again_and_what_is_gone_leaves_the_mirror() {
+    for seed in 0..10 {
+        let (mut world, _) = changing_table(seed, 2);
+        match seed % 3 {
+            0 => world.aws.advance(26 * HOUR as u64),
+            1 => world.reenable_stream(),
+            _ => world.aws.advance(60 * HOUR as u64),
+        }
+        (0..150).for_each(|_| world.write(60));
+        let options = snapshot_options(&mut world);
+        let mut session = world.start(options.clone()).unwrap();
+        session.open(&mut world);
+        for _ in 0..600 {
+            session.run_for(&mut world, 1_000);
+            session.take_all(&mut world);
+            session.commit(&mut world);
+        }
+        assert!(
+            matches!(&session.over, Some(Err(error)) if error.kind() == ErrorKind::Gap),
+            "seed {seed}: {:?}",
+            session.over
+        );
+        let again = Options { on_gap: OnGap::Resnapshot, ..options };
+        let mut session = world.start(again.clone()).unwrap();
+        for _ in 0..40 {
+            (0..5).for_each(|_| world.write(60));
+            session.run_for(&mut world, 700);
+            consume_some(&mut world, &mut session);
+            if world.dice.chance(10) {
+                session = world.start(again.clone()).unwrap();
+            }
+        }
+        while world.durable.checkpoint.as_ref().unwrap().epoch == 1 || !session.run.is_ready() {
+            session.run_for(&mut world, 1_000);
+            session.take_all(&mut world);
+            session.commit(&mut world);
+            assert!(session.over.is_none(), "seed {seed}: {:?}", session.over);
+        }
+        drain(&mut world, &mut session);
+        assert_equal(&mut world, seed);
+        assert!(!world.durable.gaps.is_empty());
+    }
+}
+
+#[test]
+fn a_scan_alone_gives_every_item_once_and_stops_at_its_limit() {
+    for limit in [None, Some(7)] {
+        let mut world = World::new(12, 1);
+        (0..200).for_each(|_| world.write(100));
+        world.aws.knobs_mut().scan_page_items = Some(3);
+        let snapshot = SnapshotOptions { scan_only: true, limit, ..SnapshotOptions::default() };
+        let options = Options { follow: false, snapshot, ..snapshot_options(&mut world) };
+        let mut session = world.start(options).unwrap();
+        while session.over.is_none() {
+            session.step(&mut world, 1_000);
+        }
+        assert!(matches!(session.over, Some(Ok(()))), "{:?}", session.over);
+        session.take_all(&mut world);
+        session.commit(&mut world);
+        let table = world.table();
+        assert_eq!(world.durable.seen.len(), limit.unwrap_or(table.len() as u64) as usize);
+        assert!(world.durable.mirror.iter().all(|(key, version)| table.get(key) == Some(version)));
+    }
+}
