@@ -233,12 +233,13 @@ impl Run {
         Ok(())
     }
 
-    /// Parents that were gone before this stream was first read are history, not a loss.
+    /// Parents that were gone when their child became known are history, not a loss: at a first start
+    /// those of every shard, on a resume those of the shards the checkpoint knows.
     pub(super) fn accept_history(&mut self) {
-        let parents =
-            self.graph.ids().flat_map(|id| self.graph.parents(id)).filter(|id| !self.graph.contains(id));
-        let parents: Vec<_> = parents.cloned().collect();
-        self.discovery.explained.extend(parents);
+        let known = |id: &&ShardId| !self.resumed || self.starts.contains_key(*id);
+        let parents = self.graph.ids().filter(known).flat_map(|id| self.graph.parents(id));
+        let gone: Vec<_> = parents.filter(|id| !self.graph.contains(id)).cloned().collect();
+        self.discovery.explained.extend(gone);
     }
 
     /// A shard that ended just before the last process did may have children no listing shows yet.

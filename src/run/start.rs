@@ -70,11 +70,11 @@ impl Run {
     /// The first complete listing is in: every shard gets its place to start.
     pub(super) fn begin(&mut self, listing: &Listing, now: Now) -> Result<()> {
         self.opened_at = listing.server_time;
+        self.accept_history();
         if self.resumed {
             self.resume();
             return self.record(now);
         }
-        self.accept_history();
         match self.options.start.clone() {
             Start::Snapshot => {
                 self.start_at_capture(listing);

@@ -270,6 +270,22 @@ fn a_stream_that_was_switched_off_and_on_is_a_gap_and_then_goes_on() {
 }
 
 #[test]
+fn a_parent_that_was_trimmed_before_the_first_start_is_history_after_a_restart_too() {
+    let mut world = World::new(14, 2);
+    (0..40).for_each(|_| world.write(10));
+    (0..2).for_each(|partition| drop(world.aws.roll_over(world::TABLE, partition).unwrap()));
+    world.aws.advance(25 * HOUR as u64);
+    let written = world.aws.history().len();
+    (0..40).for_each(|_| world.write(10));
+    for _ in 0..2 {
+        let mut session = world.start(options()).unwrap();
+        drain(&mut world, &mut session);
+        assert_none_lost(&world, written);
+        assert_eq!(world.durable.gaps, []);
+    }
+}
+
+#[test]
 fn a_bounded_run_notices_that_the_stream_was_replaced_while_nobody_looked() {
     let mut world = World::new(13, 1);
     (0..40).for_each(|_| world.write(10));

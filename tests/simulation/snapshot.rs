@@ -7,7 +7,7 @@ use shardarrow::checkpoint::Checkpoint;
 use shardarrow::error::ErrorKind;
 use shardarrow::run::{OnGap, Options, SnapshotOptions, Start};
 
-use crate::world::{Session, World, options};
+use crate::world::{Session, TABLE, World, options};
 use crate::{HOUR, consume_some, drain, make_awkward, seeds};
 
 fn snapshot_options(world: &mut World) -> Options {
@@ -25,6 +25,14 @@ fn make_scan_awkward(world: &mut World) {
     knobs.scan_empty_pages = drawn.1 as u32;
 }
 
+/// What was written so far is in the table and in no stream any more: only the scan can bring it.
+fn bury(world: &mut World) {
+    for partition in 0..world.aws.partitions(TABLE) {
+        world.aws.roll_over(TABLE, partition).unwrap();
+    }
+    world.aws.advance(25 * HOUR as u64);
+}
+
 /// Writes to a table while it is scanned in small slices, with kills and rollovers.
 fn changing_table(seed: u64, kills: u64) -> (World, u32) {
     let mut world = World::new(seed, 1 + (seed % 4) as usize);
@@ -33,7 +41,7 @@ fn changing_table(seed: u64, kills: u64) -> (World, u32) {
     let keys = 20 + world.dice.roll(150);
     // Most items are never written again: only the scan can bring them.
     (0..world.dice.roll(800)).for_each(|_| world.write(keys * 6));
-    world.aws.advance(30_000);
+    bury(&mut world);
     let options = snapshot_options(&mut world);
     let mut session = world.start(options.clone()).unwrap();
     let (mut killed, mut in_the_middle) = (0, 0);
@@ -106,7 +114,7 @@ fn a_snapshot_is_ready_without_any_further_record() {
     for items in [0, 30] {
         let mut world = World::new(items, 2);
         (0..items).for_each(|_| world.write(20));
-        world.aws.advance(3_600_000);
+        bury(&mut world);
         let options = snapshot_options(&mut world);
         let mut session = world.start(options.clone()).unwrap();
         session.open(&mut world);
@@ -124,7 +132,7 @@ fn ready_comes_only_when_every_change_made_during_the_scan_is_in() {
     for seed in seeds(10) {
         let mut world = World::new(seed, 2);
         (0..300).for_each(|_| world.write(200));
-        world.aws.advance(30_000);
+        bury(&mut world);
         world.aws.knobs_mut().scan_page_items = Some(1);
         world.aws.knobs_mut().empty_pages = 3;
         let options = snapshot_options(&mut world);
@@ -150,6 +158,7 @@ fn ready_comes_only_when_every_change_made_during_the_scan_is_in() {
 fn a_scan_that_takes_longer_than_the_retention_loses_nothing() {
     let mut world = World::new(11, 2);
     (0..300).for_each(|_| world.write(200));
+    bury(&mut world);
     let knobs = world.aws.knobs_mut();
     knobs.roll_every_ms = Some(4 * HOUR);
     knobs.scan_page_items = Some(2);
