@@ -1,15 +1,12 @@
 //! A record batch and the spans it covers; gathering rows until a batch is due.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
-use arrow_row::{RowConverter, SortField};
-use arrow_schema::ArrowError;
-use arrow_select::take::take_record_batch;
+use arrow_array::RecordBatch;
 
 use crate::decode::{Decoder, Pushed, Room, Skip};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::page::{ItemsPage, Page};
 use crate::position::{Position, ShardId, Span};
 use crate::reader::Now;
@@ -124,98 +121,5 @@ impl Batcher {
 
     pub fn take_notices(&mut self) -> Vec<String> {
         self.decoder.take_notices()
-    }
-}
-
-/// Keeps of each key its last row, in the order the rows stand in.
-///
-/// # Errors
-/// `Internal` when a key is not a column of `records`.
-pub fn last_per_key(records: &RecordBatch, keys: &[String]) -> Result<RecordBatch> {
-    let columns = keys.iter().map(|key| key_column(records, key)).collect::<Result<Vec<_>>>()?;
-    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
-    let rows = RowConverter::new(fields)
-        .and_then(|converter| converter.convert_columns(&columns))
-        .map_err(incomparable)?;
-    let mut seen = HashSet::with_capacity(rows.num_rows());
-    let mut last: Vec<u64> =
-        (0..rows.num_rows()).rev().filter(|&row| seen.insert(rows.row(row))).map(|row| row as u64).collect();
-    if last.len() == records.num_rows() {
-        return Ok(records.clone());
-    }
-    last.reverse();
-    take_record_batch(records, &UInt64Array::from(last)).map_err(incomparable)
-}
-
-fn key_column(records: &RecordBatch, key: &str) -> Result<ArrayRef> {
-    let column = records.column_by_name(key).cloned();
-    column.ok_or_else(|| Error::internal(format!("the batch has no column for the key {key:?}")))
-}
-
-fn incomparable(cause: ArrowError) -> Error {
-    Error::internal("the keys of a batch cannot be compared").with_cause(cause)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::sync::Arc;
-
-    use arrow_array::{BinaryArray, Int64Array, StringArray};
-    use arrow_schema::{DataType, Field, Schema};
-
-    use super::*;
-
-    fn records(pk: &[&str], sk: &[i64], value: &[i64]) -> RecordBatch {
-        let schema = Schema::new(vec![
-            Field::new("pk", DataType::Utf8, false),
-            Field::new("sk", DataType::Int64, false),
-            Field::new("value", DataType::Int64, false),
-        ]);
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from(pk.to_vec())),
-            Arc::new(Int64Array::from(sk.to_vec())),
-            Arc::new(Int64Array::from(value.to_vec())),
-        ];
-        RecordBatch::try_new(Arc::new(schema), columns).unwrap()
-    }
-
-    fn keys(names: &[&str]) -> Vec<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    #[test]
-    fn the_last_row_of_each_key_stays_in_its_place() {
-        let all = records(&["a", "b", "a", "c", "b"], &[1, 1, 1, 1, 2], &[1, 2, 3, 4, 5]);
-        let last = last_per_key(&all, &keys(&["pk", "sk"])).unwrap();
-        assert_eq!(last, records(&["b", "a", "c", "b"], &[1, 1, 1, 2], &[2, 3, 4, 5]));
-    }
-
-    #[test]
-    fn without_repeated_keys_nothing_is_copied() {
-        let all = records(&["a", "b"], &[1, 1], &[1, 2]);
-        let last = last_per_key(&all, &keys(&["pk"])).unwrap();
-        assert!(Arc::ptr_eq(all.column(0), last.column(0)));
-    }
-
-    #[test]
-    fn an_empty_batch_stays_empty() {
-        let none = records(&[], &[], &[]);
-        assert_eq!(last_per_key(&none, &keys(&["pk"])).unwrap().num_rows(), 0);
-    }
-
-    #[test]
-    fn binary_keys_compare_as_bytes() {
-        let schema = Schema::new(vec![Field::new("pk", DataType::Binary, false)]);
-        let column: ArrayRef = Arc::new(BinaryArray::from(vec![&b"\x00"[..], b"\x00\x00", b"\x00"]));
-        let all = RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap();
-        assert_eq!(last_per_key(&all, &keys(&["pk"])).unwrap(), all.slice(1, 2));
-    }
-
-    #[test]
-    fn a_missing_key_is_named() {
-        let error = last_per_key(&records(&["a"], &[1], &[1]), &keys(&["id"])).unwrap_err();
-        assert!(error.message().contains("\"id\""), "{error}");
     }
 }

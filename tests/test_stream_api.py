@@ -715,13 +715,3 @@ def test_nothing_is_read_before_a_loader_kept_the_first_state(orders: Orders) ->
         assert stream._take(0.3) is None
         stream._saved(stream._state().through)
         assert numbers(take(stream)) == [0]
-
-
-def test_a_batch_collapses_to_the_last_row_of_each_key(orders: Orders, tables: Tables) -> None:
-    source = orders()
-    for key, value in [("a", "1"), ("b", "2"), ("a", "3")]:
-        tables.put(source.table, {"pk": {"S": key}, "n": {"N": "1"}, "v": {"S": value}})
-    with source.stream() as stream:
-        batch = next(stream)
-    last = sa.Batch(_native.collapse(batch._native, ["pk", "n"]))
-    assert last.to_pyarrow().column("v").to_pylist() == ["2", "3"]

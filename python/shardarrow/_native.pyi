@@ -5,10 +5,24 @@ from typing import Literal, final
 
 from typing_extensions import CapsuleType
 
+__all__ = [
+    "VERSION",
+    "Batch",
+    "Bell",
+    "Listing",
+    "Memory",
+    "Schema",
+    "Stream",
+    "Table",
+    "Ticket",
+    "inspect_checkpoints",
+    "schema_words",
+    "shut_down",
+]
+
 VERSION: str
 
 def shut_down() -> None: ...
-def collapse(batch: Batch, keys: list[str]) -> Batch: ...
 def inspect_checkpoints(path: str | PathLike[str]) -> list[tuple[str, str, int, list[str], int]]: ...
 def schema_words(exporter: object) -> list[tuple[str, str]]: ...
 

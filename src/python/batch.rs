@@ -143,14 +143,6 @@ fn place(position: &Position) -> Place {
     (kind, position.sequence().map(ToString::to_string))
 }
 
-/// Keeps the last row per key, in the order of the batch.
-#[pyfunction]
-pub(super) fn collapse(py: Python<'_>, batch: &Batch, keys: Vec<String>) -> PyResult<Batch> {
-    let batch = batch.0.clone();
-    let records = py.detach(|| batch::last_per_key(&batch.records, &keys)).or_raise(py)?;
-    Ok(Batch(Arc::new(batch::Batch { records, ..batch.as_ref().clone() })))
-}
-
 /// Names and types in words of anything that exports `__arrow_c_schema__`.
 #[pyfunction]
 pub(super) fn schema_words(py: Python<'_>, exporter: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {

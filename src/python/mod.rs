@@ -29,7 +29,7 @@ fn shut_down(py: Python<'_>) {
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use super::batch::{Batch, Schema, collapse, schema_words};
+    use super::batch::{Batch, Schema, schema_words};
     #[pymodule_export]
     use super::inspect::inspect_checkpoints;
     #[pymodule_export]
