@@ -5,6 +5,22 @@ from typing import Literal, final
 
 from typing_extensions import CapsuleType
 
+__all__ = [
+    "VERSION",
+    "Batch",
+    "Bell",
+    "Listing",
+    "Memory",
+    "Schema",
+    "Stream",
+    "Table",
+    "Ticket",
+    "collapse",
+    "inspect_checkpoints",
+    "schema_words",
+    "shut_down",
+]
+
 VERSION: str
 
 def shut_down() -> None: ...
