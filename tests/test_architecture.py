@@ -27,6 +27,7 @@ RUST_STAGES = [
     "decode",
     "batch",
     "checkpoint",
+    "snapshot",
     "run",
     "stream",
     "python",
@@ -67,6 +68,7 @@ PURE_STAGES = {
     "reader",
     "decode",
     "batch",
+    "snapshot",
     "run",
 }
 IMPURE = re.compile(r"\.await\b|\basync\s+(?:fn|move)\b|\bInstant::now\b|\bSystemTime\b|\bthread::|\brand::")
