@@ -39,8 +39,8 @@ class Record:
                 [
                     "# The last full run of the bulk tests",
                     "",
-                    "Written by `make test-long` when the simulation (`cargo test --test simulation`) has passed with",
-                    "ten times its usual seeds; do not edit.",
+                    "Written by `make test-long` when the simulation (`cargo test --test simulation`) has passed",
+                    "with ten times its usual seeds; do not edit.",
                     "`make test` runs the same tests at a tenth of the size.",
                     "",
                     f"* When: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit()}",

@@ -6,6 +6,7 @@ import json
 import random
 import signal
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 
 import duckdb
@@ -31,9 +32,10 @@ from loading import (
     script,
     story_batches,
 )
+from mortal import Load
 from shardarrow.cli import main
 from shardarrow.cli.progress import Progress
-from shardarrow.cli.status import Found, lines
+from shardarrow.cli.status import Found, find, lines
 from shardarrow.errors import GapError, LoadError
 from shardarrow.loaders.duckdb import DuckDBLoader
 from shardarrow.loaders.report import Report
@@ -517,17 +519,11 @@ def test_after_a_gap_the_mirror_is_scanned_anew_and_swept(here, shop, tables):
     put(tables, table, "ad", 2)
     tables.dynamodb.delete_item(TableName=table, Key={"id": {"S": "b"}})
     set_stream(tables, table, on=True)
-    following = QUICK | {"follow": True, "discovery_interval": 0.2}
+    once = {**QUICK, "discovery_interval": 0.2}
     with pytest.raises(GapError, match="the stream was replaced"):
-        sa.load(sa.dynamodb(table), shop, table="orders", **following)
+        sa.load(sa.dynamodb(table), shop, table="orders", **once)
     assert numbers() == {"a": 1, "b": 1, "c": 1}
-
-    def stop_when_ready(report, _):
-        if report.epoch == 2 and report.ready and not report.stopped_by:
-            signal.raise_signal(signal.SIGINT)
-
-    following |= {"on_gap": "resnapshot", "progress": stop_when_ready}
-    report = sa.load(sa.dynamodb(table), shop, table="orders", **following)
+    report = sa.load(sa.dynamodb(table), shop, table="orders", on_gap="resnapshot", **once)
     assert numbers() == {"a": 2, "c": 1, "d": 2}
     assert (report.epoch, report.ready, report.swept, accounts()) == (2, True, 1, set())
 
@@ -554,3 +550,25 @@ def test_the_flags_of_a_snapshot(here, shop, tables, capsys):
     )
     assert main(["read", table, "--limit", "1", "--segments", "1"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2, "a line of names and one row"
+
+
+def test_killed_while_the_table_is_scanned(here, shop, tables, start_process):
+    """Items are updated, deleted and put back between the kills; the scan goes on where it was."""
+    table = tables.make("killed", {"id": "S"})
+    names = [f"k{number:03}" for number in range(600)]
+    put(tables, table, names, 1)
+    source = f"dynamodb://{table}?segments=3"
+    load = Load(source, Path("shop.duckdb").absolute(), table="orders", mode="mirror", start=start_process)
+    for nth, (changed, gone) in enumerate([(0, 100), (200, 300), (400, 500)], 1):
+        load.run_until_it_dies(nth, batch_rows=50, load_interval=0, **QUICK)
+        ready = query("SELECT checkpoint->'snapshot'->>'ready' FROM _shardarrow_checkpoints")
+        assert ready == [("false",)], "it was killed too late"
+        put(tables, table, names[changed : changed + 20], 1 + nth)
+        tables.write(
+            table, ({"DeleteRequest": {"Key": {"id": {"S": key}}}} for key in names[gone : gone + 20])
+        )
+        put(tables, table, names[gone : gone + 5], 1 + nth)
+    load.finish(*QUICK_FLAGS[1:])
+    expected = {item["id"]["S"]: int(item["n"]["N"]) for item in tables.items(table)}
+    assert (numbers(), len(expected)) == (expected, 600 - 45)
+    assert "ready: scanned" in "\n".join(line for one in find("shop.duckdb") for line in lines(one, 0.0))

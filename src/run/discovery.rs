@@ -334,6 +334,13 @@ impl Run {
         Ok(())
     }
 
+    /// With nothing left to read either children are on their way or the stream is disabled.
+    pub(super) fn look_around_when_all_read(&mut self, now: Now) {
+        if self.graph.unfinished().next().is_none() {
+            self.discovery.list_by(now + UNSETTLED);
+        }
+    }
+
     /// Whether the table already had a newer stream when this run began.
     pub(super) fn reads_old_stream(&self) -> bool {
         self.stream_arn != self.description.stream_arn

@@ -234,9 +234,7 @@ impl Run {
         if self.graph.children(id).next().is_none() {
             self.discovery.pursue_children(id, now);
         }
-        if self.reads_old_stream() {
-            self.discovery.list_by(now);
-        }
+        self.look_around_when_all_read(now);
         self.activate_ready(now);
         Ok(())
     }

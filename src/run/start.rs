@@ -316,6 +316,7 @@ impl Run {
         opened.iter().for_each(|id| self.schedule(id));
         self.pursue_recent_ends(now);
         self.activate_ready(now);
+        self.look_around_when_all_read(now);
     }
 }
 

@@ -290,7 +290,7 @@ fn a_bounded_run_notices_that_the_stream_was_replaced_while_nobody_looked() {
     let mut world = World::new(13, 1);
     (0..40).for_each(|_| world.write(10));
     let options = Options { follow: false, ..options() };
-    run_to_its_end(&mut world, &options);
+    run_to_its_end(&mut world, &options).unwrap();
     world.reenable_stream();
     (0..10).for_each(|_| world.write(10));
     let over = run_to_its_end(&mut world, &options);
