@@ -451,5 +451,8 @@ def test_the_command_reads_a_table_without_a_stream(
     assert sorted(parquet.read_table(out)["n"].to_pylist()) == list(range(9))
     assert main(["read", url, "--limit", "4"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + 4
+    assert main(["tail", url, "--start", "earliest", "--once"]) == 1
+    assert "--enable-stream" in capsys.readouterr().err
+    assert main(["tail", url, "--start", "earliest", "--once", "--settle", "0.2", "--enable-stream"]) == 0
     assert main(["read", url, "--limit", "0"]) == 2
     assert "limit=0" in capsys.readouterr().err

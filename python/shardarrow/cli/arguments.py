@@ -25,7 +25,7 @@ _SOURCE = {
     "operation_timeout": "seconds for a call with its retries",
     "segments": "into how many parts a scan is cut (default: by the size of the table)",
     "max_read_units": "the most read capacity units a scan uses per second",
-    "enable_stream": "true turns the table's stream on when it is off",
+    "enable_stream": "turns the table's stream on when it is off",
     "schema": "name:type pairs with commas: fixes the columns",
     "columns": "names with commas: only these attributes besides the keys",
     "numbers": "exact (never rounded) or float64",
@@ -64,7 +64,9 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         "source", "also as options of the URL; credentials come from AWS's own chain"
     )
     for name, meaning in _SOURCE.items():
-        group.add_argument(_flag(name), metavar="…", help=meaning)
+        # An error message proposes this one as it stands, to be put behind the rest.
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if name == "enable_stream" else {}
+        group.add_argument(_flag(name), metavar="…", help=meaning, **bare)
 
 
 def source_of(arguments: argparse.Namespace, start: str | None = None) -> Source:

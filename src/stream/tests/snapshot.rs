@@ -216,3 +216,13 @@ fn a_table_takes_no_more_rows_than_it_was_told() {
     assert_eq!(table.rows(), 3);
     assert_eq!(table.reader().map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 3);
 }
+
+#[test]
+fn a_stream_has_not_ended_before_the_run_heard_of_the_last_batch() {
+    let mut front = Front { outcome: Some(Ok(())), unheard: 1, ..Front::default() };
+    assert!(!front.is_drained());
+    front.unheard = 0;
+    assert!(front.is_drained());
+    let closed = Front { unheard: 1, closed: Some(Ok(())), ..Front::default() };
+    assert!(closed.is_drained(), "nobody hears any more");
+}
