@@ -77,7 +77,7 @@ class Loader:
     """`shardarrow load` as a process of its own, which can be killed and started again."""
 
     def __init__(self, emulator: Emulator, file: Path, log: Path) -> None:
-        source, destination = f"dynamodb://{TABLE}?start=earliest", f"duckdb:///{file}"
+        source, destination = f"dynamodb://{TABLE}", f"duckdb:///{file}"
         self.arguments = ["load", source, destination, "--table", TABLE]
         self._environment = emulator.process_environment()
         self._log = log
