@@ -12,17 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::{Batch, Batcher, Due};
+use crate::batch::{Batcher, Due};
 use crate::budget::{Jitter, Memory};
 use crate::checkpoint::{Checkpoint, Delta, Gap, Ledger, Save, ShardState};
 use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frontier::Frontier;
 use crate::lineage::ShardGraph;
-use crate::page::{
-    Cursor, Description, ItemsPage, Listing, Millis, OpenAt, Opened, Page, ScanRequest, Scope, Segment,
-    StreamStatus,
-};
+use crate::page::{Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
 use crate::position::{Position, ShardId};
 pub use crate::reader::Now;
 use crate::reader::{Limits, Phase, RETENTION, Reader};
@@ -31,145 +28,21 @@ use crate::snapshot::Snapshot;
 mod bounded;
 mod discovery;
 mod doubt;
+mod message;
 mod metrics;
+mod options;
 mod reading;
+mod replaced;
 mod saving;
 mod scanning;
 mod start;
 
 use discovery::Discovery;
+pub use message::{Action, Event};
 pub use metrics::{Metrics, ShardMetrics, SnapshotMetrics};
+pub use options::{Keeper, OnGap, Options, Others, Start};
 use saving::Saving;
 pub use scanning::SnapshotOptions;
-
-/// When this stream begins, where the checkpoint knows nothing yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// A scan of the table, then its changes.
-    Snapshot,
-    Earliest,
-    Latest,
-    /// `(None, position)` is allowed once: the one listed shard that can hold it.
-    Positions {
-        positions: Vec<(Option<ShardId>, Position)>,
-        others: Others,
-    },
-}
-
-/// Where lineages start that `Start::Positions` does not name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Others {
-    Earliest,
-    Latest,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnGap {
-    Fail,
-    Continue,
-    /// Scan the table again, under a new epoch.
-    Resnapshot,
-}
-
-/// Who keeps the checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeper {
-    /// A `CheckpointStore`: the run asks for `Action::Save`.
-    Store,
-    /// A loader, in the transaction of its data: it asks for `Run::state` and says `Event::Saved`.
-    Loader,
-}
-
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub start: Start,
-    pub follow: bool,
-    pub settle: Duration,
-    pub keeper: Keeper,
-    pub commit_interval: Duration,
-    pub batch_rows: usize,
-    pub batch_bytes: usize,
-    pub batch_wait: Duration,
-    pub memory_limit: usize,
-    /// The largest page the source may give; set aside before each request.
-    pub page_bytes: usize,
-    /// The same for a page of the table's scan.
-    pub scan_page_bytes: usize,
-    pub snapshot: SnapshotOptions,
-    pub on_gap: OnGap,
-    pub poll_interval: Duration,
-    pub discovery_interval: Duration,
-    pub stall_timeout: Duration,
-    /// Seeds the jitter of back-off.
-    pub seed: u64,
-}
-
-#[derive(Debug)]
-pub enum Event {
-    Listed {
-        scope: Scope,
-        result: Result<Listing>,
-    },
-    Opened {
-        shard: ShardId,
-        result: Result<Opened>,
-    },
-    Fetched {
-        shard: ShardId,
-        result: Result<Page>,
-    },
-    Scanned {
-        segment: Segment,
-        result: Result<ItemsPage>,
-    },
-    Described(Result<Description>),
-    /// The consumer took this batch.
-    Taken {
-        batch: u64,
-    },
-    /// The consumer is done with this batch (`alone`), or with it and all before it.
-    Done {
-        batch: u64,
-        alone: bool,
-    },
-    /// Save what is done now, without waiting for the interval.
-    Flush,
-    /// Everything up to this frontier entry is durable, or could not be saved.
-    Saved {
-        through: u64,
-        result: Result<()>,
-    },
-    /// The moment of `deadline` has come.
-    Tick,
-}
-
-#[derive(Debug)]
-pub enum Action {
-    List {
-        stream: String,
-        scope: Scope,
-    },
-    Open {
-        stream: String,
-        shard: ShardId,
-        at: OpenAt,
-    },
-    Fetch {
-        shard: ShardId,
-        cursor: Cursor,
-    },
-    Scan(ScanRequest),
-    Describe,
-    /// Put this batch behind those the consumer may take.
-    Emit(Batch),
-    Save(Box<Save>),
-    /// One line for the log.
-    Warn(String),
-    /// Batches already emitted may still be taken; then this error. Nothing follows.
-    Fail(Error),
-    /// Batches already emitted may still be taken; then the stream ends. Nothing follows.
-    End,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {

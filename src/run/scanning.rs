@@ -249,6 +249,7 @@ impl Run {
         self.deltas.push(Delta::Epoch { epoch: self.epoch });
         self.flush()?;
         self.forget_shards(now);
+        self.snapshot = None;
         self.options.start = Start::Snapshot;
         Ok(())
     }
@@ -259,7 +260,6 @@ impl Run {
         self.starts.clear();
         self.readers.clear();
         self.agenda.clear();
-        self.snapshot = None;
         self.discovery.restart(now);
         self.resumed = false;
         self.stage = Stage::Listing;

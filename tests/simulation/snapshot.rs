@@ -236,6 +236,22 @@ fn a_gap_scans_the_table_again_and_what_is_gone_leaves_the_mirror() {
 }
 
 #[test]
+fn a_scan_goes_on_when_its_stream_is_replaced_and_the_loss_is_accepted() {
+    let mut world = World::new(15, 1);
+    (0..300).for_each(|_| world.write(200));
+    bury(&mut world);
+    world.aws.knobs_mut().scan_page_items = Some(1);
+    let options = Options { on_gap: OnGap::Continue, ..snapshot_options(&mut world) };
+    let mut session = world.start(options).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 300);
+    world.reenable_stream();
+    until_ready(&mut world, &mut session);
+    assert_equal(&mut world, 15);
+    assert_eq!(world.durable.gaps.len(), 1);
+}
+
+#[test]
 fn a_scan_alone_gives_every_item_once_and_stops_at_its_limit() {
     for limit in [None, Some(7)] {
         let mut world = World::new(12, 1);
