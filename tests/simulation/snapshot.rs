@@ -109,6 +109,66 @@ fn the_mirror_equals_the_table_whatever_is_written_during_the_scan() {
     assert!(in_the_middle >= 80, "only {in_the_middle} kills were in the middle of a scan");
 }
 
+/// A few items and a few changes, with everything else drawn: many of these see more than large ones.
+fn small_table(seed: u64) -> World {
+    let mut world = World::new(seed, 1 + (seed % 2) as usize);
+    world.latency_ms = 1 + world.dice.roll(30);
+    let keys = 1 + world.dice.roll(8);
+    (0..world.dice.roll(12)).for_each(|_| world.write(keys));
+    if world.dice.chance(70) {
+        bury(&mut world);
+    }
+    let knobs = world.aws.knobs_mut();
+    knobs.scan_page_items = Some(1 + (seed % 3) as usize);
+    knobs.scan_empty_pages = (seed % 4 == 3).into();
+    let slice = Duration::from_millis(1 + world.dice.roll(60));
+    let snapshot =
+        SnapshotOptions { segments: Some(1 + (seed % 3) as u32), slice, ..SnapshotOptions::default() };
+    let (settle, batch_wait) = (Duration::from_millis(60), Duration::from_millis(world.dice.roll(40)));
+    // Asked again within the time after which silence is taken for the end.
+    let poll_interval = Duration::from_millis(100);
+    let options =
+        Options { start: Start::Snapshot, snapshot, settle, batch_wait, poll_interval, ..options() };
+    let mut session = world.start(options.clone()).unwrap();
+    for _ in 0..world.dice.roll(15) {
+        (0..world.dice.roll(4)).for_each(|_| world.write(keys));
+        if world.dice.chance(8) {
+            world.roll_over_any();
+        }
+        let pause = 1 + world.dice.roll(40) as i64;
+        session.run_for(&mut world, pause);
+        consume_some(&mut world, &mut session);
+        if world.dice.chance(12) {
+            session = world.start(options.clone()).unwrap();
+        }
+    }
+    let mut quiet = 0;
+    while quiet < 2 {
+        session.run_for(&mut world, 250);
+        let taken = session.queue.len();
+        session.take_all(&mut world);
+        session.commit(&mut world);
+        assert!(session.over.is_none(), "seed {seed}: {:?}", session.over);
+        let still = taken == 0 && session.run.is_ready() && session.is_caught_up(&world);
+        quiet = if still { quiet + 1 } else { 0 };
+    }
+    world
+}
+
+#[test]
+fn ten_thousand_small_tables_are_mirrored() {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) as u64;
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || {
+                for seed in (0..10_000).filter(|seed| seed % threads == thread) {
+                    assert_equal(&mut small_table(seed), seed);
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn a_snapshot_is_ready_without_any_further_record() {
     for items in [0, 30] {
