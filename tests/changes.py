@@ -27,6 +27,12 @@ class Changes:
         self._made = 0
         self.random = random.Random(seed)
 
+    def fill(self) -> None:
+        """Put an item for every key."""
+        for start in range(0, self._keys, BATCH):
+            numbers = range(start, min(start + BATCH, self._keys))
+            self._send([{"PutRequest": {"Item": key(n) | self._attributes(n / self._keys)}} for n in numbers])
+
     def write(self, count: int) -> None:
         """Make `count` changes; one that changes nothing leaves no record in the stream."""
         for size in batches(count):
@@ -42,7 +48,9 @@ class Changes:
         numbers: set[int] = set()
         while len(numbers) < size:
             numbers.add(self._number_of_key(progress))
-        requests = [self._request(number, progress) for number in sorted(numbers)]
+        self._send([self._request(number, progress) for number in sorted(numbers)])
+
+    def _send(self, requests: list[dict[str, Any]]) -> None:
         left = self._dynamodb.batch_write_item(RequestItems={self._table: requests})["UnprocessedItems"]
         assert not left
 
