@@ -27,11 +27,12 @@ class Changes:
         self._made = 0
         self.random = random.Random(seed)
 
-    def fill(self) -> None:
-        """Put an item for every key."""
+    def fill(self, **more: dict[str, Any]) -> None:
+        """Put an item for every key, with `more` attributes in each."""
         for start in range(0, self._keys, BATCH):
             numbers = range(start, min(start + BATCH, self._keys))
-            self._send([{"PutRequest": {"Item": key(n) | self._attributes(n / self._keys)}} for n in numbers])
+            items = (key(n) | self._attributes(n / self._keys) | more for n in numbers)
+            self._send([{"PutRequest": {"Item": item}} for item in items])
 
     def write(self, count: int) -> None:
         """Make `count` changes; one that changes nothing leaves no record in the stream."""
