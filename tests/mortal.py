@@ -142,6 +142,8 @@ def mirror_differences(load: Load, items: list[Item]) -> list[str]:
     attributes = load.attributes()
     rows = [{attributes.get(name, name): cell for name, cell in row.items()} for row in load.rows()]
     found = differences(items, rows, key="id")
+    if found:
+        return found
     by_key = {row["id"]: row for row in rows}
     for item in items:
         row = by_key[item["id"]["S"]]
