@@ -27,6 +27,13 @@ class Changes:
         self._made = 0
         self.random = random.Random(seed)
 
+    def fill(self, **more: dict[str, Any]) -> None:
+        """Put an item for every key, with `more` attributes in each."""
+        for start in range(0, self._keys, BATCH):
+            numbers = range(start, min(start + BATCH, self._keys))
+            items = (key(n) | self._attributes(n / self._keys) | more for n in numbers)
+            self._send([{"PutRequest": {"Item": item}} for item in items])
+
     def write(self, count: int) -> None:
         """Make `count` changes; one that changes nothing leaves no record in the stream."""
         for size in batches(count):
@@ -42,7 +49,9 @@ class Changes:
         numbers: set[int] = set()
         while len(numbers) < size:
             numbers.add(self._number_of_key(progress))
-        requests = [self._request(number, progress) for number in sorted(numbers)]
+        self._send([self._request(number, progress) for number in sorted(numbers)])
+
+    def _send(self, requests: list[dict[str, Any]]) -> None:
         left = self._dynamodb.batch_write_item(RequestItems={self._table: requests})["UnprocessedItems"]
         assert not left
 

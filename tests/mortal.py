@@ -13,12 +13,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 import shardarrow
+from services import Item
+from shardarrow.demo.compare import differences
 from shardarrow.loaders import duckdb as loader
 
 WAIT = 60.0
@@ -59,11 +62,15 @@ class Load:
     def destination(self) -> str:
         return f"duckdb:///{self.file}"
 
-    def run_until_killed(self, seconds: float, *options: str) -> None:
-        """Runs the command; kills it when it has committed changes and `seconds` more have passed."""
-        before = self.changes()
+    def run_until_killed(self, seconds: float, *options: str, scanning: bool = False) -> None:
+        """Runs the command; kills it when it has committed changes and `seconds` more have passed.
+
+        With `scanning` they must be items of the scan.
+        """
+        progress = self.scanned if scanning else self.changes
+        before = progress()
         process = self.command(*options)
-        wait_until(lambda: self.changes() > before, process)
+        wait_until(lambda: progress() > before, process)
         # The moment of death is meant to be any moment, so this is no synchronisation.
         time.sleep(seconds)
         kill(process)
@@ -93,13 +100,24 @@ class Load:
 
     def changes(self) -> int:
         """How many changes are committed, by the destination's own count."""
+        return self._saved("changes", 0)
+
+    def scanned(self) -> int:
+        """How many items of the scan are committed."""
+        return self.snapshot().get("scanned", 0)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the checkpoint knows of the scan."""
+        return json.loads(self._saved("checkpoint", "{}")).get("snapshot") or {}
+
+    def _saved(self, column: str, nothing: Any) -> Any:
         if not self.file.exists():
-            return 0
+            return nothing
         found = self.query(
             "SELECT table_name FROM duckdb_tables() WHERE table_name = '_shardarrow_checkpoints'"
         )
-        counts = self.query("SELECT changes FROM _shardarrow_checkpoints") if found else []
-        return counts[0][0] if counts else 0
+        saved = self.query(f"SELECT {column} FROM _shardarrow_checkpoints") if found else []
+        return saved[0][0] if saved else nothing
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with reading(self.file) as connection:
@@ -117,6 +135,28 @@ class Load:
         """Which attribute each column is for."""
         found = self.query("SELECT column_name, attribute FROM _shardarrow_columns")
         return dict(found)
+
+
+def mirror_differences(load: Load, items: list[Item]) -> list[str]:
+    """Every item, every attribute, every digit; and numbers that are text in their canonical form."""
+    attributes = load.attributes()
+    rows = [{attributes.get(name, name): cell for name, cell in row.items()} for row in load.rows()]
+    found = differences(items, rows, key="id")
+    if found:
+        return found
+    by_key = {row["id"]: row for row in rows}
+    for item in items:
+        row = by_key[item["id"]["S"]]
+        numbers = {name: value["N"] for name, value in item.items() if "N" in value}
+        for name, number in numbers.items():
+            if isinstance(row[name], str) and row[name] != canonical(number):
+                found.append(f"{row['id']}: {name} is {number} in the table and {row[name]} in the mirror")
+    return found
+
+
+def canonical(number: str) -> str:
+    text = format(Decimal(number), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def kill(process: "subprocess.Popen[str]") -> None:

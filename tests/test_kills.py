@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from changes import Changes
-from mortal import Load
-from services import Item, Tables
-from shardarrow.demo.compare import differences
+from mortal import Load, mirror_differences
+from services import Tables
 from shardarrow.demo.emulator import Emulator
 
 CHANGES, KEYS, KILLS = 100_000, 5_000, 20
@@ -109,26 +108,6 @@ def stream_records(emulator: Emulator, table: str) -> list[dict[str, Any]]:
             return records
         records += page["Records"]
         iterator = page["NextShardIterator"]
-
-
-def mirror_differences(load: Load, items: list[Item]) -> list[str]:
-    """Every item, every attribute, every digit; and numbers that are text in their canonical form."""
-    attributes = load.attributes()
-    rows = [{attributes.get(name, name): cell for name, cell in row.items()} for row in load.rows()]
-    found = differences(items, rows, key="id")
-    by_key = {row["id"]: row for row in rows}
-    for item in items:
-        row = by_key[item["id"]["S"]]
-        numbers = {name: value["N"] for name, value in item.items() if "N" in value}
-        for name, number in numbers.items():
-            if isinstance(row[name], str) and row[name] != canonical(number):
-                found.append(f"{row['id']}: {name} is {number} in the table and {row[name]} in the mirror")
-    return found
-
-
-def canonical(number: str) -> str:
-    text = format(Decimal(number), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def assert_every_change_once(load: Load, records: list[dict[str, Any]]) -> None:
