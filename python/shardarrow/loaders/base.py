@@ -135,11 +135,13 @@ class Loop:
     def _turn(self, stream: Any) -> bool:
         """Collects, writes, and says whether to go on."""
         batches = self._collect(stream)
+        # Asked before the state is read, which then covers everything up to the end.
+        over = stream._ended and not batches
         self._write(stream, batches)
         if self._failure is not None:
             raise self._failure
         self.report.stopped_by = self._stop.by
-        return not (self._stop.requested or (stream._ended and not batches))
+        return not (self._stop.requested or over)
 
     def _collect(self, stream: Any) -> list[Any]:
         """The batches of one write: those of ``load_interval``, or fewer when they are many."""
