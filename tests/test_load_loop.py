@@ -21,7 +21,7 @@ class EndsMeanwhile:
         self._ended = False
         self.ready = False
 
-    def _stream_for_loader(self, saved: str | None, **options: Any) -> Self:  # noqa: ARG002
+    def _stream_for_loader(self, saved: str | None, **options: Any) -> Self:
         return self
 
     def __enter__(self) -> Self:
@@ -32,7 +32,7 @@ class EndsMeanwhile:
     ) -> None:
         return None
 
-    def _take(self, timeout: float) -> object:  # noqa: ARG002
+    def _take(self, timeout: float) -> object:
         return self.ENDED if self._ended else None
 
     def _state(self) -> SimpleNamespace:
@@ -54,7 +54,7 @@ class Memory:
     def resume(self) -> str | None:
         return None
 
-    def write(self, batches: Sequence[Any], state: Any, keys: Sequence[Any]) -> Written:  # noqa: ARG002
+    def write(self, batches: Sequence[Any], state: Any, keys: Sequence[Any]) -> Written:
         self.checkpoint = state.checkpoint
         return Written()
 
