@@ -108,8 +108,9 @@ impl Batcher {
         if self.is_empty() {
             return Ok(None);
         }
-        let bytes = self.decoder.bytes();
         let records = self.decoder.flush()?;
+        // What is allocated, not what is used: for a batch of a few rows that is many times more.
+        let bytes = records.get_array_memory_size();
         self.since = None;
         self.number += 1;
         Ok(Some(Batch { number: self.number, records, spans: std::mem::take(&mut self.spans), epoch, bytes }))

@@ -252,11 +252,12 @@ fn a_scan_that_takes_longer_than_the_retention_loses_nothing() {
 
 #[test]
 fn a_gap_scans_the_table_again_and_what_is_gone_leaves_the_mirror() {
-    for seed in 0..10 {
+    for seed in 0..12 {
         let (mut world, _) = changing_table(seed, 2);
-        match seed % 3 {
+        match seed % 4 {
             0 => world.aws.advance(26 * HOUR as u64),
             1 => world.reenable_stream(),
+            2 => world.recreate_table(),
             _ => world.aws.advance(60 * HOUR as u64),
         }
         (0..150).for_each(|_| world.write(60));
@@ -309,6 +310,28 @@ fn a_scan_goes_on_when_its_stream_is_replaced_and_the_loss_is_accepted() {
     until_ready(&mut world, &mut session);
     assert_equal(&mut world, 15);
     assert_eq!(world.durable.gaps.len(), 1);
+}
+
+#[test]
+fn a_scan_waits_for_a_consumer_that_takes_nothing() {
+    let (limit, page) = (50_000, 8_000);
+    let mut world = World::new(16, 1);
+    (0..3_000).for_each(|_| world.write(2_000));
+    bury(&mut world);
+    let snapshot = SnapshotOptions { segments: Some(4), ..SnapshotOptions::default() };
+    let memory = Options { memory_limit: limit, page_bytes: page, scan_page_bytes: page, ..options() };
+    let options = Options { start: Start::Snapshot, snapshot, batch_rows: 1, ..memory };
+    world.aws.knobs_mut().scan_page_items = Some(1);
+    let mut session = world.start(options).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 60_000);
+    let metrics = session.run.metrics(session.now(&world));
+    assert!(metrics.memory_peak <= limit + page, "{} bytes", metrics.memory_peak);
+    let scanned = metrics.snapshot.map_or(0, |snapshot| snapshot.scanned);
+    assert!(scanned > 0 && scanned < world.table().len() as u64, "{scanned} items scanned ahead");
+    until_ready(&mut world, &mut session);
+    assert_equal(&mut world, 16);
+    assert!(session.run.metrics(session.now(&world)).memory_peak <= limit + page);
 }
 
 #[test]

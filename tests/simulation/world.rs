@@ -151,6 +151,14 @@ impl World {
         self.aws.roll_over(TABLE, partition).unwrap();
     }
 
+    /// Another table under the same name: its items and its stream are new.
+    pub fn recreate_table(&mut self) {
+        self.aws.delete_table(TABLE).unwrap();
+        self.aws.advance(1000);
+        let view = Some(twin::ViewType::NewAndOldImages);
+        self.aws.create_table(&CreateTable::with_key(TABLE, "k", view)).unwrap();
+    }
+
     pub fn reenable_stream(&mut self) {
         let off = StreamSpecification { stream_enabled: false, stream_view_type: None };
         self.aws.update_table(TABLE, &off).unwrap();
