@@ -1,6 +1,7 @@
 """Fixtures for every test: services on loopback, and an environment without the user's AWS settings."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,13 @@ FULL = os.environ.get("SHARDARROW_FULL") == "1"
 
 
 def pytest_configure() -> None:
-    """Take the user's AWS settings and proxies away, for this process and those it starts."""
+    """Take what this process inherited away from the tests and from the processes they start.
+
+    That is the user's AWS settings and proxies, and a SIGINT that is ignored because a shell started
+    the tests in the background: an ignored signal stays ignored in every child.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         if name.startswith("AWS_") or name.lower().endswith("_proxy"):
             del os.environ[name]
