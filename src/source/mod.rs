@@ -12,6 +12,7 @@ use std::pin::Pin;
 use crate::error::Result;
 use crate::page::{
     Cursor, Description, ItemsPage, Listing, OpenAt, Opened, Page, ScanRequest, Scope, TableDescription,
+    Terms,
 };
 use crate::position::ShardId;
 
@@ -44,9 +45,6 @@ pub trait Source: Send + Sync + 'static {
     /// Reads one page of the table itself. The table's keys are always among what is read.
     fn scan<'a>(&'a self, request: &'a ScanRequest) -> Answer<'a, ItemsPage>;
 
-    /// The largest answer `fetch` may give, in bytes of memory to set aside before asking.
-    fn page_bytes(&self) -> usize;
-
-    /// The largest answer `scan` may give, in bytes of memory to set aside before asking.
-    fn scan_page_bytes(&self) -> usize;
+    /// What the service asks of its readers.
+    fn terms(&self) -> Terms;
 }

@@ -61,6 +61,7 @@ fn without_stream(table: TableDescription) -> Description {
         keys: table.keys,
         view: ViewType::NewAndOldImages,
         status: StreamStatus::Disabled,
+        retention: 0,
         items: table.items,
         bytes: table.bytes,
     }
