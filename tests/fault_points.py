@@ -80,7 +80,11 @@ class Mortal:
 
 
 def points(calls: list[str], most: int, seed: int) -> list[Point]:
-    """Every call, each also torn where it writes; or `most` of them, of as many kinds as there are."""
+    """Every call, each also torn where it writes.
+
+    Or `most` of them: the first one, where the file is there and empty, and others of as many kinds as
+    there are.
+    """
     everything = [Point(nth) for nth in range(1, len(calls) + 1)]
     everything += [Point(nth, torn=True) for nth, call in enumerate(calls, 1) if is_write(call)]
     if most >= len(everything):
@@ -91,7 +95,9 @@ def points(calls: list[str], most: int, seed: int) -> list[Point]:
         kinds.setdefault((calls[point.nth - 1], point.torn), []).append(point)
     one_of_each = [chance.choice(same) for same in kinds.values()]
     rest = [point for point in everything if point not in one_of_each]
-    return [*chance.sample(one_of_each, len(one_of_each)), *chance.sample(rest, len(rest))][:most]
+    return [everything[0], *chance.sample(one_of_each, len(one_of_each)), *chance.sample(rest, len(rest))][
+        :most
+    ]
 
 
 def is_write(call: str) -> bool:
@@ -121,6 +127,8 @@ def seen(log: Path) -> Seen:
             case "committed":
                 known, doubtful = runs[-1][-1], 0
             case rows:
+                # Where a run begins is what its checkpoint says.
+                known = known if runs[-1] else rows[0] - 1
                 runs[-1] += rows
                 doubtful = len(rows)
     return Seen(runs, committed, in_doubt)
