@@ -204,6 +204,7 @@ mod tests {
             parents: parents.iter().map(|parent| (*parent).into()).collect(),
             starting: None,
             ending: None,
+            hash_keys: None,
         }
     }
 

@@ -13,11 +13,8 @@ pub type Now = Duration;
 /// Empty pages in a row that show an open shard to hold nothing: several may come before a record.
 pub const QUIET_CALLS: u32 = 10;
 
-/// The service keeps records this long (Developer Guide, "Change data capture for DynamoDB Streams").
-pub const RETENTION: Millis = 24 * 60 * 60 * 1000;
-
-/// What was verified longer ago than this may be trimmed while it is being asked for.
-const SAFE: Millis = RETENTION - 60_000;
+/// What was verified this much less than the retention ago may be trimmed while it is being asked for.
+const UNSAFE: Millis = 60_000;
 
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const CLOSED_POLL: Duration = Duration::from_millis(20);
@@ -144,8 +141,8 @@ impl Reader {
     }
 
     /// Whether records between what is verified and the oldest the service keeps may be lost.
-    pub fn may_have_lost(&self, server_now: Millis) -> bool {
-        self.verified.is_some_and(|verified| server_now - verified > SAFE)
+    pub fn may_have_lost(&self, server_now: Millis, retention: Millis) -> bool {
+        self.verified.is_some_and(|verified| server_now - verified > retention - UNSAFE)
     }
 
     pub fn opened(&mut self, cursor: Cursor) {

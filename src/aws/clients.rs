@@ -32,6 +32,8 @@ pub struct Clients {
     pub tables: aws_sdk_dynamodb::Client,
     /// For a table's items: makes one attempt per call, as `streams`.
     pub items: aws_sdk_dynamodb::Client,
+    /// For Kinesis streams: makes one attempt per call, as `streams`.
+    pub kinesis: aws_sdk_kinesis::Client,
     pub region: String,
     identity: RenewableIdentity,
 }
@@ -54,6 +56,7 @@ impl Clients {
             streams: aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&config)),
             tables: aws_sdk_dynamodb::Client::new(&config),
             items: aws_sdk_dynamodb::Client::from_conf(items_config(&config)),
+            kinesis: aws_sdk_kinesis::Client::from_conf(kinesis_config(&config)),
             region,
             identity,
         })
@@ -206,6 +209,13 @@ fn streams_config(config: &SdkConfig) -> aws_sdk_dynamodbstreams::Config {
 
 fn items_config(config: &SdkConfig) -> aws_sdk_dynamodb::Config {
     aws_sdk_dynamodb::config::Builder::from(config)
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build()
+}
+
+fn kinesis_config(config: &SdkConfig) -> aws_sdk_kinesis::Config {
+    aws_sdk_kinesis::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()

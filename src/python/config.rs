@@ -13,6 +13,7 @@ use crate::checkpoint::sqlite::SqliteStore;
 use crate::checkpoint::{Checkpoint, CheckpointStore};
 use crate::decode::{DecodeOptions, decoder};
 use crate::error::{Error, Result};
+use crate::page::Terms;
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::run::{Keeper, OnGap, Options, Others, SnapshotOptions, Start};
 use crate::source::Source;
@@ -174,8 +175,7 @@ impl StreamConfig {
             batch_bytes: self.batch_bytes,
             batch_wait: seconds("batch_wait", self.batch_wait)?,
             memory_limit: self.memory_limit,
-            page_bytes: 0,
-            scan_page_bytes: 0,
+            terms: Terms::of_pages(0, 0),
             on_gap: match self.on_gap {
                 OnGapConfig::Fail => OnGap::Fail,
                 OnGapConfig::Resnapshot => OnGap::Resnapshot,

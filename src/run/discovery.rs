@@ -6,8 +6,8 @@ use crate::budget::Backoff;
 /// Pause between listings while something in them is not settled.
 pub(super) const UNSETTLED: Duration = Duration::from_millis(200);
 
-/// A finished shard is remembered until it has been gone from the listing for this long.
-const AGED_OUT: Millis = 2 * RETENTION;
+/// A finished shard is remembered until it has been gone from the listing for this many retentions.
+const AGED_OUT: Millis = 2;
 
 /// Listings show the children of a shard within this time after its end.
 const RECENT: Millis = 60 * 60 * 1000;
@@ -275,7 +275,10 @@ impl Run {
         let Some(server_now) = self.server_now(now) else { return };
         let shards = &self.frontier.state().checkpoint.shards;
         let aged = |id: &ShardId, state: &ShardState| {
-            self.graph.is_gone(id) && state.finished.is_some_and(|finished| server_now - finished > AGED_OUT)
+            self.graph.is_gone(id)
+                && state
+                    .finished
+                    .is_some_and(|finished| server_now - finished > AGED_OUT * self.description.retention)
         };
         let old: Vec<_> =
             shards.iter().filter(|(id, state)| aged(id, state)).map(|(id, _)| id.clone()).collect();

@@ -101,7 +101,7 @@ impl Run {
     fn is_recently_verified(&self, id: &ShardId, now: Now) -> bool {
         let reader = self.readers.get(id).filter(|reader| reader.verified.is_some());
         match (reader, self.server_now(now)) {
-            (Some(reader), Some(time)) => !reader.may_have_lost(time),
+            (Some(reader), Some(time)) => !reader.may_have_lost(time, self.description.retention),
             _ => false,
         }
     }
@@ -111,7 +111,7 @@ impl Run {
         let from = self.readers.get(id).map(|reader| reader.position.clone());
         let cause = "the position is older than the 24 hours the stream keeps its records".into();
         self.lose(self.gap(Some(id), from, cause, now))?;
-        let verified = self.server_now(now).map(|time| time - RETENTION + HORIZON_SLACK);
+        let verified = self.server_now(now).map(|time| time - self.description.retention + HORIZON_SLACK);
         if let (Some(reader), Some(at)) = (self.readers.get_mut(id), verified) {
             reader.verified = reader.verified.max(Some(at));
             self.deltas.push(Delta::Verified { shard: id.clone(), at });

@@ -101,7 +101,9 @@ impl Run {
     fn snapshot_metrics(&self, snapshot: &Snapshot, now: Now) -> SnapshotMetrics {
         let progress = snapshot.progress(now);
         let oldest = self.graph.unfinished().filter_map(|id| self.verified(id)).min();
-        let left = oldest.zip(self.server_now(now)).map(|(oldest, time)| (oldest + RETENTION - time) as f64);
+        let left = oldest
+            .zip(self.server_now(now))
+            .map(|(oldest, time)| (oldest + self.description.retention - time) as f64);
         SnapshotMetrics {
             scanned: progress.scanned,
             items: progress.items,

@@ -23,7 +23,7 @@ use crate::lineage::ShardGraph;
 use crate::page::{Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
 use crate::position::{Position, ShardId};
 pub use crate::reader::Now;
-use crate::reader::{Limits, Phase, RETENTION, Reader};
+use crate::reader::{Limits, Phase, Reader};
 use crate::snapshot::Snapshot;
 
 mod bounded;

@@ -61,7 +61,7 @@ impl Run {
             None => {}
             Some(Want::Open(at)) => return self.ask_to_open(id, at, now).map(|()| true),
             Some(Want::Fetch(cursor)) => {
-                if !self.memory.reserve(self.options.page_bytes) {
+                if !self.memory.reserve(self.options.terms.page_bytes) {
                     return Ok(false);
                 }
                 reader.phase = Phase::Fetching(cursor.clone());
@@ -78,7 +78,7 @@ impl Run {
     fn ask_to_open(&mut self, id: &ShardId, at: OpenAt, now: Now) -> Result<()> {
         let server_now = self.server_now(now);
         let Some(reader) = self.readers.get(id) else { return Ok(()) };
-        if server_now.is_some_and(|time| reader.may_have_lost(time)) {
+        if server_now.is_some_and(|time| reader.may_have_lost(time, self.description.retention)) {
             self.lose_to_retention(id, now)?;
         }
         if let Some(reader) = self.readers.get_mut(id) {
@@ -116,7 +116,7 @@ impl Run {
     }
 
     pub(super) fn fetched(&mut self, id: &ShardId, result: Result<Page>, now: Now) -> Result<()> {
-        self.memory.release(self.options.page_bytes);
+        self.memory.release(self.options.terms.page_bytes);
         let fetching = |reader: &&Reader| matches!(reader.phase, Phase::Fetching(_));
         if self.readers.get(id).filter(fetching).is_none() {
             return Ok(());

@@ -118,7 +118,7 @@ impl Run {
             return;
         }
         while let Some((segment, after)) = self.snapshot.as_ref().and_then(|snapshot| snapshot.next(now)) {
-            if !self.memory.reserve(self.options.scan_page_bytes) {
+            if !self.memory.reserve(self.options.terms.scan_page_bytes) {
                 self.saving.starved = true;
                 return;
             }
@@ -135,7 +135,7 @@ impl Run {
     }
 
     pub(super) fn scanned(&mut self, segment: Segment, result: Result<ItemsPage>, now: Now) -> Result<()> {
-        self.memory.release(self.options.scan_page_bytes);
+        self.memory.release(self.options.terms.scan_page_bytes);
         self.segments_asked = self.segments_asked.saturating_sub(1);
         if !self.snapshot.as_mut().is_some_and(|snapshot| snapshot.answered(segment)) {
             return Ok(());

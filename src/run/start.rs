@@ -138,7 +138,7 @@ impl Run {
     }
 
     fn start_all_at_beginning(&mut self, listing: &Listing) {
-        let verified = listing.server_time.map(|time| time - RETENTION + EARLIEST_SLACK);
+        let verified = listing.server_time.map(|time| time - self.description.retention + EARLIEST_SLACK);
         for shard in &listing.shards {
             self.remember(&shard.id, at_beginning(&shard.parents, verified));
         }
@@ -195,7 +195,8 @@ impl Run {
         match others {
             Others::Latest => self.start_at_latest(rest, listing),
             Others::Earliest => {
-                let verified = listing.server_time.map(|time| time - RETENTION + EARLIEST_SLACK);
+                let verified =
+                    listing.server_time.map(|time| time - self.description.retention + EARLIEST_SLACK);
                 for id in rest {
                     let state = at_beginning(self.graph.parents(&id), verified);
                     self.remember(&id, state);

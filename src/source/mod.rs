@@ -12,6 +12,7 @@ use std::pin::Pin;
 use crate::error::Result;
 use crate::page::{
     Cursor, Description, ItemsPage, Listing, OpenAt, Opened, Page, ScanRequest, Scope, TableDescription,
+    Terms,
 };
 use crate::position::ShardId;
 
@@ -27,6 +28,11 @@ pub trait Source: Send + Sync + 'static {
 
     /// Finds the table alone: enough for a scan of a table without a stream.
     fn describe_table(&self) -> Answer<'_, TableDescription>;
+
+    /// What the service says of the source that its readers should know, in sentences.
+    fn cautions(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Turns the table's stream on, with new and old images, and waits until it is there.
     /// A stream that is on already and has new images is left as it is.
@@ -44,9 +50,6 @@ pub trait Source: Send + Sync + 'static {
     /// Reads one page of the table itself. The table's keys are always among what is read.
     fn scan<'a>(&'a self, request: &'a ScanRequest) -> Answer<'a, ItemsPage>;
 
-    /// The largest answer `fetch` may give, in bytes of memory to set aside before asking.
-    fn page_bytes(&self) -> usize;
-
-    /// The largest answer `scan` may give, in bytes of memory to set aside before asking.
-    fn scan_page_bytes(&self) -> usize;
+    /// What the service asks of its readers.
+    fn terms(&self) -> Terms;
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shardarrow::checkpoint::Checkpoint;
 use shardarrow::error::ErrorKind;
+use shardarrow::page::Terms;
 use shardarrow::run::{Keeper, OnGap, Options, SnapshotOptions, Start};
 
 use crate::world::{Session, TABLE, World, options};
@@ -415,7 +416,7 @@ fn a_scan_waits_for_a_consumer_that_takes_nothing() {
     (0..3_000).for_each(|_| world.write(2_000));
     bury(&mut world);
     let snapshot = SnapshotOptions { segments: Some(4), ..SnapshotOptions::default() };
-    let memory = Options { memory_limit: limit, page_bytes: page, scan_page_bytes: page, ..options() };
+    let memory = Options { memory_limit: limit, terms: Terms::of_pages(page, page), ..options() };
     let options = Options { start: Start::Snapshot, snapshot, batch_rows: 1, ..memory };
     world.aws.knobs_mut().scan_page_items = Some(1);
     let mut session = world.start(options).unwrap();

@@ -10,6 +10,7 @@ use shardarrow::checkpoint::{Checkpoint, Gap, Save};
 
 use shardarrow::decode::{DecodeOptions, decoder};
 use shardarrow::error::Error;
+use shardarrow::page::Terms;
 use shardarrow::run::{Action, Event, Keeper, OnGap, Options, Run, SnapshotOptions, Start};
 use twin::{Attributes, Aws, CreateTable, StreamSpecification};
 
@@ -50,8 +51,7 @@ pub fn options() -> Options {
         batch_bytes: MIB,
         batch_wait: Duration::from_millis(100),
         memory_limit: 64 * MIB,
-        page_bytes: 4 * MIB,
-        scan_page_bytes: 4 * MIB,
+        terms: Terms::of_pages(4 * MIB, 4 * MIB),
         snapshot: SnapshotOptions::default(),
         on_gap: OnGap::Fail,
         poll_interval: Duration::from_secs(1),
