@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod health;
 mod service;
 mod snapshot;
 mod world;
