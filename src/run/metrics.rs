@@ -18,6 +18,8 @@ pub struct Metrics {
     pub held: usize,
     /// The largest `lag_seconds` of the shards being read.
     pub lag_seconds: Option<f64>,
+    /// The largest `retention_used` of the shards that are not finished.
+    pub retention_used: Option<f64>,
     /// Bytes set aside and held now, and the most there ever were.
     pub memory: usize,
     pub memory_peak: usize,
@@ -54,6 +56,8 @@ pub struct ShardMetrics {
     /// Seconds between the newest record read and the service's time; zero when only empty
     /// pages have come of late. None before the first record.
     pub lag_seconds: Option<f64>,
+    /// The share of the stream's retention that has passed since nothing of the shard was missing.
+    pub retention_used: Option<f64>,
     pub last_error: Option<String>,
 }
 
@@ -71,6 +75,7 @@ impl Run {
             expired: sum(|reader| reader.counts.expired),
             held: self.frontier.held(),
             lag_seconds: shards.values().filter_map(|shard| shard.lag_seconds).reduce(f64::max),
+            retention_used: shards.values().filter_map(|shard| shard.retention_used).reduce(f64::max),
             memory: self.memory.used(),
             memory_peak: self.memory.peak(),
             shards,
@@ -79,7 +84,7 @@ impl Run {
     }
 
     fn shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
-        let Some(reader) = self.readers.get(id) else { return self.unread_shard(id) };
+        let Some(reader) = self.readers.get(id) else { return self.unread_shard(id, now) };
         ShardMetrics {
             state: match reader.phase {
                 Phase::Closed | Phase::Opening => "opening",
@@ -94,6 +99,7 @@ impl Run {
             throttles: reader.counts.throttles,
             retries: reader.counts.retries,
             lag_seconds: self.lag(reader, now),
+            retention_used: self.retention_used(id, now),
             last_error: reader.last_failure().map(ToString::to_string),
         }
     }
@@ -117,7 +123,7 @@ impl Run {
         }
     }
 
-    fn unread_shard(&self, id: &ShardId) -> ShardMetrics {
+    fn unread_shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
         let start = self.starts.get(id);
         ShardMetrics {
             state: if self.graph.is_finished(id) { "finished" } else { "waiting for its parent" },
@@ -127,6 +133,7 @@ impl Run {
             throttles: 0,
             retries: 0,
             lag_seconds: None,
+            retention_used: self.retention_used(id, now),
             last_error: None,
         }
     }

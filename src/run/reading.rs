@@ -64,6 +64,7 @@ impl Run {
                 if !self.memory.reserve(self.options.terms.page_bytes) {
                     return Ok(false);
                 }
+                reader.asking(now);
                 reader.phase = Phase::Fetching(cursor.clone());
                 self.shards_asked += 1;
                 self.actions.push(Action::Fetch { shard: id.clone(), cursor });
@@ -82,6 +83,7 @@ impl Run {
             self.lose_to_retention(id, now)?;
         }
         if let Some(reader) = self.readers.get_mut(id) {
+            reader.asking(now);
             reader.phase = Phase::Opening;
         }
         let at = match at {
@@ -107,7 +109,7 @@ impl Run {
         };
         match result {
             Ok(opened) => {
-                reader.opened(opened.cursor);
+                reader.opened(opened.cursor, now);
                 self.schedule(id);
                 Ok(())
             }

@@ -79,6 +79,7 @@ impl Run {
         }
         if self.resumed {
             self.resume();
+            self.warn_of_age(now);
             return self.record(now);
         }
         match self.options.start.clone() {
@@ -93,6 +94,7 @@ impl Run {
             }
             Start::Positions { positions, others } => self.start_at(positions, others, listing)?,
         }
+        self.accept_age(now);
         if self.capture(now) {
             self.stage = Stage::Capturing;
             Ok(())
@@ -276,7 +278,7 @@ impl Run {
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
         match result {
             Ok(opened) => {
-                reader.opened(opened.cursor);
+                reader.opened(opened.cursor, now);
                 reader.due = now;
             }
             Err(error) if error.retryable() || error.kind() == ErrorKind::NotFound => reader.reopen(now),
