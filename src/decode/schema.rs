@@ -49,7 +49,7 @@ impl Schema {
         resumed: Option<&SchemaState>,
     ) -> Result<Self> {
         let mut schema = Self { max_names: options.max_columns.saturating_add(10_000), ..Self::default() };
-        for name in metadata::names(&options.metadata_prefix) {
+        for name in metadata::names(options) {
             schema.name(&name, Slot::Reserved);
         }
         for key in keys {
