@@ -310,8 +310,11 @@ impl Deliveries<'_> {
 
     /// Adds one row; after an error parts of it may be in.
     fn row<I: Items>(&self, rows: &mut RowDecoder<I>, payload: &Payload<'_>, shard: i32) -> Fallible<()> {
-        let mut cursor = Cursor::new(payload.data, 0);
-        rows.items.item(rows.rows, &mut cursor)?;
+        let (number, data) = (rows.rows, payload.data);
+        match self.format {
+            Format::Json => Cursor::over_object(data, |cursor| rows.items.item(number, cursor))?,
+            _ => rows.items.item(number, &mut Cursor::new(data, 0))?,
+        }
         let about = About::Delivery {
             partition_key: payload.partition_key,
             explicit_hash_key: payload.explicit_hash_key,

@@ -16,6 +16,7 @@ mod metadata;
 mod names;
 mod number;
 mod payload;
+mod plain;
 mod raw;
 mod rows;
 mod scan;
@@ -279,7 +280,17 @@ pub fn decoder(
             Box::new(RowDecoder::new(options, RawImages::new(options, keys, resumed)?))
         }
         (Format::Bytes, _) => Box::new(KinesisDecoder::new(options, Payloads::new(options, keys, resumed)?)),
-        (Format::Json, _) => return Err(Error::usage("format=\"json\" is not there yet")),
+        (Format::Json, _) => {
+            payload::refuse(
+                "json",
+                &[
+                    ("images", options.images == Images::Json),
+                    ("old_image", options.old_image),
+                    ("keys", !keys.is_empty()),
+                ],
+            )?;
+            Box::new(KinesisDecoder::new(options, Table::new(options, &[], resumed)?))
+        }
         (Format::Dynamodb, _) => return Err(Error::usage("format=\"dynamodb\" is not there yet")),
     })
 }

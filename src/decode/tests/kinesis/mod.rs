@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod bytes;
+mod json;
 
 use super::*;
 use crate::page::HashKeys;
