@@ -30,6 +30,11 @@ pub trait Source: Send + Sync + 'static {
     /// Finds the table alone: enough for a scan of a table without a stream.
     fn describe_table(&self) -> Answer<'_, TableDescription>;
 
+    /// What the service says of the source that its readers should know, in sentences.
+    fn cautions(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// Turns the table's stream on, with new and old images, and waits until it is there.
     /// A stream that is on already and has new images is left as it is.
     fn enable_stream(&self) -> Answer<'_, Description>;
