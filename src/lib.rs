@@ -5,8 +5,10 @@
 //!
 //! source → reader → decode → batch → stream → Python → loader
 //!
-//! and a checkpoint marks how far it has been used.
+//! and a checkpoint marks how far it has been used. Beside the river stands `broken`: the tests'
+//! switch for faults, which is nothing in any other build.
 
+pub mod broken;
 pub mod position;
 pub mod error;
 pub mod page;

@@ -101,6 +101,18 @@ pub enum StreamStatus {
     Disabled,
 }
 
+impl StreamStatus {
+    /// As the service writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enabling => "ENABLING",
+            Self::Enabled => "ENABLED",
+            Self::Disabling => "DISABLING",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
 /// A cursor and the service's time when it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -218,6 +230,16 @@ pub enum ViewType {
 impl ViewType {
     pub fn has_new_image(self) -> bool {
         matches!(self, Self::NewImage | Self::NewAndOldImages)
+    }
+
+    /// As the service writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KeysOnly => "KEYS_ONLY",
+            Self::NewImage => "NEW_IMAGE",
+            Self::OldImage => "OLD_IMAGE",
+            Self::NewAndOldImages => "NEW_AND_OLD_IMAGES",
+        }
     }
 }
 

@@ -15,6 +15,7 @@ RUST = ROOT / "src"
 PYTHON = ROOT / "python" / "shardarrow"
 
 RUST_STAGES = [
+    "broken",
     "position",
     "error",
     "page",

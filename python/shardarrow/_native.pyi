@@ -15,6 +15,7 @@ __all__ = [
     "Stream",
     "Table",
     "Ticket",
+    "examine",
     "inspect_checkpoints",
     "schema_words",
     "shut_down",
@@ -23,6 +24,7 @@ __all__ = [
 VERSION: str
 
 def shut_down() -> None: ...
+def examine(config: str, asks_table: bool, scans: bool) -> str: ...
 def inspect_checkpoints(path: str | PathLike[str]) -> list[tuple[str, str, int, list[str], int]]: ...
 def schema_words(exporter: object) -> list[tuple[str, str]]: ...
 

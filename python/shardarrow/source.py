@@ -275,6 +275,15 @@ class Source:
     def _listing(self) -> _native.Listing:
         return _native.Listing(json_text.dumps(self._source_config()))
 
+    def _examine(self) -> dict[str, Any]:
+        """Tries each call once that reading this source needs: what came of it, for people to look at."""
+        scans = self.start == "snapshot"
+        asks_table = scans or not self._names_a_stream
+        found: dict[str, Any] = json_text.loads(
+            _native.examine(json_text.dumps(self._source_config()), asks_table, scans)
+        )
+        return found
+
     def _stream_for_loader(self, state: str | None, **options: Unpack[StreamOptions]) -> Stream:
         """A stream whose checkpoint a loader keeps with its data; `state` is what it found there."""
         keep = {"kind": "loader", "checkpoint": state}

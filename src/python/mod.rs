@@ -5,6 +5,7 @@
 mod batch;
 mod config;
 mod errors;
+mod examine;
 mod export;
 mod inspect;
 mod memory;
@@ -30,6 +31,8 @@ fn shut_down(py: Python<'_>) {
 mod _native {
     #[pymodule_export]
     use super::batch::{Batch, Schema, schema_words};
+    #[pymodule_export]
+    use super::examine::examine;
     #[pymodule_export]
     use super::inspect::inspect_checkpoints;
     #[pymodule_export]

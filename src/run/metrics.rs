@@ -51,8 +51,8 @@ pub struct ShardMetrics {
     pub bytes: u64,
     pub throttles: u64,
     pub retries: u64,
-    /// Seconds between the newest record read and the service's time; zero when only empty
-    /// pages have come of late. None before the first record.
+    /// What the service says, where it does. Else the seconds between the newest record read and the
+    /// service's time; zero when only empty pages have come of late, none before the first record.
     pub lag_seconds: Option<f64>,
     pub last_error: Option<String>,
 }
@@ -134,6 +134,9 @@ impl Run {
     fn lag(&self, reader: &Reader, now: Now) -> Option<f64> {
         if reader.phase == Phase::Finished {
             return None;
+        }
+        if let Some(behind) = reader.behind {
+            return Some(behind as f64 / 1000.0);
         }
         if reader.is_caught_up() {
             return Some(0.0);

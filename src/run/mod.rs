@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::{Batcher, Due};
+use crate::broken;
 use crate::budget::{Jitter, Memory};
 use crate::checkpoint::{Checkpoint, Delta, Gap, Ledger, Save, ShardState};
 use crate::decode::Decoder;

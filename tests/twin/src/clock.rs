@@ -85,6 +85,13 @@ pub(crate) fn http_date(at: Millis) -> String {
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
+/// `Sun Nov 06 08:49:37 UTC 1994`, as Kinesis writes times in messages.
+pub(crate) fn utc(at: Millis) -> String {
+    let date = http_date(at);
+    let part = |range: std::ops::Range<usize>| date.get(range).unwrap_or_default();
+    format!("{} {} {} {} UTC {}", part(0..3), part(8..11), part(5..7), part(17..25), part(12..16))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +99,7 @@ mod tests {
     #[test]
     fn dates_follow_the_calendar() {
         assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(utc(784_111_777_000), "Sun Nov 06 08:49:37 UTC 1994");
         assert_eq!(label(1_432_155_070_252), "2015-05-20T20:51:10.252");
         assert_eq!(label(951_782_400_000), "2000-02-29T00:00:00.000");
         assert_eq!(label(START), "2026-01-01T00:00:00.000");

@@ -42,7 +42,8 @@ fn bad_request() -> u16 {
 #[serde(deny_unknown_fields)]
 pub struct Injection {
     pub op: Op,
-    /// Only calls about this shard, or this segment of a Scan (`0/4`); absent: all.
+    /// Only calls about this shard, this segment of a Scan (`0/4`), or this stream or shard of
+    /// Kinesis (`orders`, `orders/shardId-000000000000`); absent: all.
     #[serde(default)]
     pub shard: Option<String>,
     pub fault: Fault,

@@ -23,6 +23,7 @@ use crate::control::control;
 use crate::cut::Body;
 use crate::error::AwsError;
 use crate::faults::Fault;
+use crate::kinesis::KinesisOp;
 use crate::wire::Answer;
 
 /// Documented: a request is at most 16 MB.
@@ -137,6 +138,7 @@ async fn respond(
     }
     let target =
         parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let dialect = Dialect::of(target);
     let signed = parts.headers.contains_key(AUTHORIZATION);
     let (answer, now, request_id) = {
         let mut aws = lock(&aws);
@@ -147,23 +149,59 @@ async fn respond(
         };
         (answer, aws.now_ms(), aws.request_id())
     };
-    deliver(answer, &http_date(now), &request_id, &reset).await
+    deliver(answer, dialect, &http_date(now), &request_id, &reset).await
 }
 
 fn refused(code: &str, message: &str) -> Answer {
     Answer { result: Err(AwsError::new(code, 400, message)), damage: None }
 }
 
+/// How a service writes its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// JSON 1.0, errors with their namespace, a checksum in the header (recorded).
+    DynamoDb,
+    /// JSON 1.1, errors by their bare name, no checksum (recorded).
+    Kinesis,
+}
+
+const KINESIS: &str = "Kinesis_20131202";
+
+impl Dialect {
+    fn of(target: &str) -> Self {
+        if target.starts_with(KINESIS) { Self::Kinesis } else { Self::DynamoDb }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::DynamoDb => "application/x-amz-json-1.0",
+            Self::Kinesis => "application/x-amz-json-1.1",
+        }
+    }
+
+    fn error_body(self, error: &AwsError) -> Bytes {
+        let kind = if self == Self::DynamoDb { error.wire_type() } else { error.code.clone() };
+        serde_json::json!({ "__type": kind, "message": error.message }).to_string().into()
+    }
+}
+
 fn operation(target: &str) -> Option<Op> {
     let (service, op) = target.split_once('.')?;
+    if service == KINESIS {
+        return KinesisOp::on_wire(op).map(Op::Kinesis);
+    }
     let op: Op = serde_json::from_value(op.into()).ok()?;
     let streams = matches!(op, Op::ListStreams | Op::DescribeStream | Op::GetShardIterator | Op::GetRecords);
+    if matches!(op, Op::Kinesis(_)) {
+        return None;
+    }
     let known = if streams { "DynamoDBStreams_20120810" } else { "DynamoDB_20120810" };
     (service == known).then_some(op)
 }
 
 async fn deliver(
     answer: Answer,
+    dialect: Dialect,
     date: &str,
     request_id: &str,
     reset: &watch::Sender<bool>,
@@ -171,7 +209,7 @@ async fn deliver(
     let (status, body) = match answer.result {
         Ok(body) => (200, body),
         Err(error) if error.status == 0 => return silence(&error, reset).await,
-        Err(error) => (error.status, error_body(&error)),
+        Err(error) => (error.status, dialect.error_body(&error)),
     };
     let whole = if answer.damage == Some(Fault::InvalidJson) { body.slice(..body.len() / 2) } else { body };
     let checksum = crc32fast::hash(&whole) ^ u32::from(answer.damage == Some(Fault::WrongCrc));
@@ -189,10 +227,12 @@ async fn deliver(
     let mut set = |name: HeaderName, value: &str| {
         HeaderValue::from_str(value).map(|value| drop(headers.insert(name, value))).unwrap_or_default();
     };
-    set(CONTENT_TYPE, "application/x-amz-json-1.0");
+    set(CONTENT_TYPE, dialect.content_type());
     set(DATE, date);
     set(HeaderName::from_static("x-amzn-requestid"), request_id);
-    set(HeaderName::from_static("x-amz-crc32"), &checksum.to_string());
+    if dialect == Dialect::DynamoDb {
+        set(HeaderName::from_static("x-amz-crc32"), &checksum.to_string());
+    }
     Ok(response)
 }
 
@@ -206,10 +246,6 @@ async fn silence(error: &AwsError, reset: &watch::Sender<bool>) -> io::Result<Re
         }
         _ => Err(io::Error::other("the answer is lost")),
     }
-}
-
-fn error_body(error: &AwsError) -> Bytes {
-    serde_json::json!({ "__type": error.wire_type(), "message": error.message }).to_string().into()
 }
 
 fn controlled(aws: &Mutex<Aws>, method: &Method, body: &[u8]) -> Response<Body> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
+use crate::kinesis::KinesisKnobs;
 
 /// Which page of a closed shard comes without a next iterator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +126,8 @@ pub struct Knobs {
     pub describe_stream_per_second: Option<f64>,
     /// GetRecords calls per second and shard. Assumed; off by default.
     pub get_records_per_second: Option<f64>,
+    /// What is special to Kinesis.
+    pub kinesis: KinesisKnobs,
     /// How many calls the log keeps; older ones are forgotten, counters never.
     pub log_calls: usize,
     /// Keep every record ever written for `history`, beyond retention.
@@ -168,6 +171,7 @@ impl Default for Knobs {
             roll_every_ms: None,
             describe_stream_per_second: None,
             get_records_per_second: None,
+            kinesis: KinesisKnobs::default(),
             log_calls: 100_000,
             keep_history: true,
         }

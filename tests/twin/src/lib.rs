@@ -1,5 +1,5 @@
 //! A fake AWS with virtual time: DynamoDB tables and their streams, as far as a consumer sees
-//! them, and everything that goes wrong with them.
+//! them, Kinesis streams, and everything that goes wrong with them.
 //!
 //! [`Aws`] is the in-process model: plain methods, no threads, no I/O, a function of its seed.
 //! The same model stands behind an HTTP server on loopback. Each behaviour says where it
@@ -18,6 +18,7 @@ mod faults;
 mod http;
 mod item;
 mod iterator;
+pub mod kinesis;
 mod knobs;
 mod listing;
 mod past;

@@ -1,4 +1,4 @@
-//! JSON 1.0: requests in, answers out. Items and records are copied as the text they are kept in.
+//! JSON: requests in, answers out. Items and records are copied as the text they are kept in.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use crate::dynamodb::Write;
 use crate::error::{AwsError, Result};
 use crate::faults::Fault;
 use crate::item::Attributes;
+use crate::kinesis;
 use crate::listing::DescribeStream;
 use crate::records::{IteratorType, page_body, shard_of};
 use crate::scan::ScanRequest;
@@ -127,6 +128,7 @@ fn shard_named(op: Op, body: &[u8]) -> Option<String> {
         Op::GetShardIterator => Some(parse::<IteratorRequest>(body).ok()?.shard_id),
         Op::DescribeStream => Some(parse::<DescribeStream>(body).ok()?.shard_filter?.shard_id),
         Op::Scan => scan_request(body).ok()?.scope(),
+        Op::Kinesis(_) => kinesis::wire::scope_named(body),
         _ => None,
     }
 }
@@ -165,6 +167,7 @@ fn dispatch(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
         Op::CreateTable | Op::DescribeTable | Op::UpdateTable | Op::DeleteTable | Op::ListTables => {
             tables(aws, op, body)
         }
+        Op::Kinesis(op) => kinesis::wire::dispatch(aws, op, body),
     }
 }
 
@@ -247,7 +250,7 @@ fn parse_with<T: DeserializeOwned>(body: &[u8], known: &[&str]) -> Result<T> {
     serde_json::from_value(value).map_err(|error| AwsError::validation(error.to_string()))
 }
 
-fn bytes(value: &impl Serialize) -> Result<Bytes> {
+pub(crate) fn bytes(value: &impl Serialize) -> Result<Bytes> {
     let text = serde_json::to_vec(value)
         .map_err(|error| AwsError::new("InternalServerError", 500, error.to_string()))?;
     Ok(text.into())
