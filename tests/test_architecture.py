@@ -31,6 +31,7 @@ RUST_STAGES = [
     "snapshot",
     "run",
     "stream",
+    "writer",
     "python",
 ]
 PYTHON_STAGES = [
@@ -53,8 +54,8 @@ SERVES_ALL_LOADERS = {"base", "report", "snapshot", "stop"}
 
 # Which stages may use a foreign crate; a stage that is not named here may not.
 CRATE_ROOMS = {
-    "aws_": {"aws", "source"},
-    "tokio": {"aws", "source", "stream", "python"},
+    "aws_": {"aws", "source", "writer"},
+    "tokio": {"aws", "source", "stream", "writer", "python"},
     "pyo3": {"python"},
     "rusqlite": {"checkpoint"},
 }

@@ -19,17 +19,19 @@ pub(super) type Cell = Result<(), String>;
 pub(super) fn check(kind: &DataType) -> Result<(), String> {
     use DataType::*;
     match kind {
-        Null | Boolean | Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64 | Float16 | Float32
-        | Float64 | Timestamp(..) | Date32 | Date64 | Time32(_) | Time64(_) | Binary | FixedSizeBinary(_)
-        | LargeBinary | BinaryView | Utf8 | LargeUtf8 | Utf8View | Decimal32(..) | Decimal64(..)
-        | Decimal128(..) | Decimal256(..) => Ok(()),
+        Null | Boolean | Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64 | Float16
+        | Float32 | Float64 | Timestamp(..) | Date32 | Date64 | Time32(_) | Time64(_) | Binary
+        | FixedSizeBinary(_) | LargeBinary | BinaryView | Utf8 | LargeUtf8 | Utf8View | Decimal32(..)
+        | Decimal64(..) | Decimal128(..) | Decimal256(..) => Ok(()),
         List(item) | LargeList(item) | ListView(item) | LargeListView(item) | FixedSizeList(item, _) => {
             check(item.data_type())
         }
         Struct(fields) => fields.iter().try_for_each(|field| check(field.data_type())),
         Dictionary(_, values) => check(values),
         Map(entries, _) => match entries.data_type() {
-            Struct(fields) if fields.first().is_some_and(|key| is_text(key.data_type())) => check(entries.data_type()),
+            Struct(fields) if fields.first().is_some_and(|key| is_text(key.data_type())) => {
+                check(entries.data_type())
+            }
             _ => Err(format!("{kind} (only texts can be names in JSON)")),
         },
         _ => Err(kind.to_string()),
@@ -47,7 +49,7 @@ pub(super) fn is_text(kind: &DataType) -> bool {
 /// Appends the cell. The types are those that `check` lets through.
 pub(super) fn write(out: &mut Vec<u8>, array: &dyn Array, field: &Field, row: usize) -> Cell {
     use DataType::*;
-    if array.is_null(row) {
+    if is_null(array, row) {
         out.extend_from_slice(b"null");
         return Ok(());
     }
@@ -96,6 +98,18 @@ pub(super) fn write(out: &mut Vec<u8>, array: &dyn Array, field: &Field, row: us
     Ok(())
 }
 
+/// Whether there is no value, wherever the column says so.
+pub(super) fn is_null(array: &dyn Array, row: usize) -> bool {
+    match array.data_type() {
+        DataType::Null => true,
+        DataType::Dictionary(..) if array.is_valid(row) => {
+            let dictionary = array.as_any_dictionary();
+            is_null(dictionary.values().as_ref(), place(dictionary.keys(), row))
+        }
+        _ => array.is_null(row),
+    }
+}
+
 /// Which value of a dictionary a row has.
 fn place(keys: &dyn Array, row: usize) -> usize {
     match keys.data_type() {
@@ -138,7 +152,7 @@ pub(super) fn object<'a>(
     row: usize,
 ) -> Cell {
     let mut separator = b'{';
-    for (field, column) in members.filter(|(_, column)| !column.is_null(row)) {
+    for (field, column) in members.filter(|(_, column)| !is_null(*column, row)) {
         out.push(separator);
         quoted(out, field.name());
         out.push(b':');
@@ -154,7 +168,10 @@ pub(super) fn object<'a>(
 
 /// Names the column a reason is about, once for each level.
 pub(super) fn within(name: &str, reason: &str) -> String {
-    format!("{name:?} {}", reason.strip_prefix('"').map_or_else(|| reason.to_owned(), |inner| format!("> \"{inner}")))
+    format!(
+        "{name:?} {}",
+        reason.strip_prefix('"').map_or_else(|| reason.to_owned(), |inner| format!("> \"{inner}"))
+    )
 }
 
 fn map(out: &mut Vec<u8>, array: &dyn Array, row: usize) -> Cell {

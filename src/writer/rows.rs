@@ -118,7 +118,10 @@ impl Layout {
                 KeyPart::Column(column) => {
                     let value = self.key_text(batch, *column, row)?;
                     text.push_str(&value.ok_or_else(|| {
-                        json::within(self.schema.field(*column).name(), "is null and part of the partition key")
+                        json::within(
+                            self.schema.field(*column).name(),
+                            "is null and part of the partition key",
+                        )
                     })?);
                 }
             }
@@ -147,7 +150,7 @@ impl Layout {
     /// A key's text: a text as it is, anything else as in JSON but without quotes.
     fn key_text(&self, batch: &RecordBatch, column: usize, row: usize) -> Result<Option<String>, String> {
         let (array, field) = (batch.column(column), self.schema.field(column));
-        if array.is_null(row) {
+        if json::is_null(array.as_ref(), row) {
             return Ok(None);
         }
         if let Some(text) = json::text(array.as_ref(), row) {
@@ -156,9 +159,6 @@ impl Layout {
         let mut out = Vec::new();
         json::write(&mut out, array.as_ref(), field, row)
             .map_err(|reason| json::within(field.name(), &reason))?;
-        if out == b"null" {
-            return Ok(None);
-        }
         let text = match out.first() {
             Some(b'"') => serde_json::from_slice::<String>(&out).ok(),
             _ => String::from_utf8(out).ok(),
@@ -175,10 +175,11 @@ impl Layout {
         };
         let array: &ArrayRef = batch.column(column);
         let name = self.schema.field(column).name();
-        if array.is_null(row) {
+        if json::is_null(array.as_ref(), row) {
             return Err(json::within(name, "is null, and it is the data of the record"));
         }
-        let bytes = json::bytes(array.as_ref(), row).or_else(|| json::text(array.as_ref(), row).map(str::as_bytes));
+        let bytes =
+            json::bytes(array.as_ref(), row).or_else(|| json::text(array.as_ref(), row).map(str::as_bytes));
         bytes.map(<[u8]>::to_vec).ok_or_else(|| json::within(name, "is neither binary nor text"))
     }
 }
@@ -250,10 +251,14 @@ fn check_json(schema: &SchemaRef) -> Result<()> {
     for field in schema.fields() {
         let name = field.name();
         if !names.insert(name) {
-            return Err(Error::usage(format!("the data has two columns {name:?}, which JSON cannot tell apart")));
+            return Err(Error::usage(format!(
+                "the data has two columns {name:?}, which JSON cannot tell apart"
+            )));
         }
         json::check(field.data_type()).map_err(|kind| {
-            Error::usage(format!("column {name:?} has the type {kind}, which has no form in JSON; cast it first"))
+            Error::usage(format!(
+                "column {name:?} has the type {kind}, which has no form in JSON; cast it first"
+            ))
         })?;
     }
     Ok(())

@@ -81,9 +81,9 @@ fn deliver(limits: &Limits, entries: &[Entry], fates: &[Fate], replies_lost: &mu
                 plan.unanswered(request.id, &lost(), now).unwrap();
             }
             Fate::Answer(written) => {
-                let outcomes: Vec<_> = request.entries.iter().zip(&written).map(|(_, written)| *written);
-                let outcomes: Vec<_> =
-                    outcomes.map(|written| if written { Outcome::Written } else { refusal(true) }).collect();
+                let known = request.entries.iter().zip(&written).map(|(_, written)| *written);
+                let known = known.map(|written| if written { Outcome::Written } else { refusal(true) });
+                let outcomes: Vec<_> = known.collect();
                 let good = request.entries.iter().zip(&written).filter(|(_, written)| **written);
                 stream.extend(good.map(|(entry, _)| entry.clone()));
                 plan.answered(request.id, &outcomes, now).unwrap();
