@@ -1,4 +1,4 @@
-"""DynamoDB Streams as Arrow record batches, with checkpoints."""
+"""DynamoDB and Kinesis as Arrow record batches, with checkpoints."""
 
 import atexit
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,10 @@ from shardarrow.errors import (
     ThrottledError,
     UsageError,
 )
-from shardarrow.source import Shard, Source, dynamodb, source
+from shardarrow.by_url import source
+from shardarrow.dynamodb import dynamodb
+from shardarrow.kinesis import kinesis
+from shardarrow.source import Shard, Source
 from shardarrow.stream import Stream
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ __all__ = [
     "after",
     "at",
     "dynamodb",
+    "kinesis",
     "load",
     "load_async",
     "source",

@@ -13,10 +13,11 @@ use crate::checkpoint::sqlite::SqliteStore;
 use crate::checkpoint::{Checkpoint, CheckpointStore};
 use crate::decode::{DecodeOptions, decoder};
 use crate::error::{Error, Result};
-use crate::page::Terms;
+use crate::page::{KeyAttribute, Millis, Terms};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::run::{Keeper, OnGap, Options, Others, SnapshotOptions, Start};
 use crate::source::Source;
+use crate::source::kinesis::Kinesis;
 use crate::source::streams::Streams;
 use crate::stream::{Keep, Plan};
 
@@ -33,11 +34,27 @@ pub(super) struct Config {
 
 /// What is asked for, and where.
 #[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SourceConfig {
+    Dynamodb(TableConfig),
+    Kinesis(KinesisConfig),
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SourceConfig {
+pub(super) struct TableConfig {
     table: String,
     connection: Connection,
     enable_stream: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KinesisConfig {
+    stream: String,
+    connection: Connection,
+    /// Of the table whose changes are in the stream, hash key first.
+    keys: Vec<KeyAttribute>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +99,7 @@ enum StartConfig {
     Snapshot,
     Earliest,
     Latest,
+    Time { moment: Millis },
     Positions { positions: Vec<PositionConfig>, others: OthersConfig },
 }
 
@@ -126,7 +144,7 @@ impl Config {
         options.snapshot.columns = decode.columns.as_deref().map(Arc::from);
         Ok(Plan {
             options,
-            enable_stream: self.source.enable_stream,
+            enable_stream: matches!(&self.source, SourceConfig::Dynamodb(table) if table.enable_stream),
             keep: self.checkpoint.into_keep(shelf)?,
             source: self.source.into_source()?,
             decoder: Box::new(move |description, resumed| decoder(&decode, &description.keys, resumed)),
@@ -142,7 +160,12 @@ impl SourceConfig {
     /// # Errors
     /// `Usage`, before anything is contacted.
     pub(super) fn into_source(self) -> Result<Arc<dyn Source>> {
-        Ok(Arc::new(Streams::new(&self.table, self.connection)?))
+        Ok(match self {
+            Self::Dynamodb(table) => Arc::new(Streams::new(&table.table, table.connection)?),
+            Self::Kinesis(stream) => {
+                Arc::new(Kinesis::new(&stream.stream, stream.connection)?.with_keys(stream.keys))
+            }
+        })
     }
 }
 
@@ -233,6 +256,7 @@ impl From<StartConfig> for Start {
             StartConfig::Snapshot => Self::Snapshot,
             StartConfig::Earliest => Self::Earliest,
             StartConfig::Latest => Self::Latest,
+            StartConfig::Time { moment } => Self::Time(moment),
             StartConfig::Positions { positions, others } => Self::Positions {
                 positions: positions.into_iter().map(PositionConfig::into_pair).collect(),
                 others: match others {
