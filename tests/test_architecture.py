@@ -47,6 +47,7 @@ PYTHON_STAGES = [
     "dynamodb",
     "kinesis",
     "by_url",
+    "writer",
     "loaders",
     "demo",
     "cli",

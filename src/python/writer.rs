@@ -1,10 +1,9 @@
 //! The writer in Python: rows are taken where they are given, waiting is done by Python itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
-use arrow_array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
+use arrow_array::ffi_stream::{FFI_ArrowArrayStream, RecordBatchStreamReader};
 use arrow_array::{Array, RecordBatch, StructArray};
 use arrow_schema::{DataType, Schema};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -12,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyTuple};
 use serde::Deserialize;
 
-use super::config::{parse, seed, whole_seconds};
+use super::config::{parse, seconds, seed};
 use super::errors::OrRaise;
 use super::signal::{Bell, Signal, wait_for};
 use crate::aws::Connection;
@@ -62,7 +61,7 @@ impl Config {
             ordered: self.ordered,
             requests: self.requests,
             memory: self.memory_limit,
-            patience: whole_seconds("patience", self.patience)?,
+            patience: seconds("stall_timeout", self.patience)?,
             seed: seed(),
         })
     }
@@ -110,7 +109,6 @@ impl Writer {
         self.here(py)?.flushed().transpose().or_raise(py).map(|flushed| flushed.is_some())
     }
 
-    /// Waits up to `timeout` seconds (`None`: for ever) for `flushed`.
     fn wait_flushed(&self, py: Python<'_>) -> PyResult<()> {
         let writer = self.here(py)?;
         wait_for(py, &self.signal, None, || writer.flushed())?.unwrap_or(Ok(())).or_raise(py)
@@ -119,7 +117,11 @@ impl Writer {
     /// Starts closing: after everything accepted, or, with `abandon`, without what waits.
     fn close(&self, py: Python<'_>, abandon: bool) -> PyResult<()> {
         let writer = self.here(py)?;
-        if abandon { writer.abandon() } else { writer.close() }
+        if abandon {
+            writer.abandon()
+        } else {
+            writer.close()
+        }
         Ok(())
     }
 
@@ -233,7 +235,8 @@ fn import_stream(data: &Bound<'_, PyAny>) -> PyResult<Rows> {
     // SAFETY: the name of the capsule promises an `ArrowArrayStream`; it is moved out, which leaves a
     // released one behind for the capsule.
     let stream = unsafe { FFI_ArrowArrayStream::from_raw(pointer.cast().as_ptr()) };
-    let reader = ArrowArrayStreamReader::try_new(stream).map_err(|cause| PyValueError::new_err(cause.to_string()))?;
+    let reader =
+        RecordBatchStreamReader::try_new(stream).map_err(|cause| PyValueError::new_err(cause.to_string()))?;
     Ok(Rows::new(reader))
 }
 
@@ -253,11 +256,10 @@ fn import_array(data: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
         (from_ffi(FFI_ArrowArray::from_raw(array.cast().as_ptr()), schema), Schema::try_from(schema))
     };
     let refused = |cause: arrow_schema::ArrowError| PyValueError::new_err(cause.to_string());
-    let mut data = data.map_err(refused)?;
+    let data = data.map_err(refused)?;
     if !matches!(data.data_type(), DataType::Struct(_)) {
         return Err(PyTypeError::new_err("the Arrow data is one column; give a record batch or a table"));
     }
-    data.align_buffers();
     let rows = StructArray::from(data);
     if rows.null_count() > 0 {
         return Err(PyValueError::new_err("the Arrow data has rows that are null as a whole"));
