@@ -134,6 +134,9 @@ fn page(body: String, records: Range<usize>) -> Page {
         body: Bytes::from(body),
         records,
         next: Some(Cursor(Arc::from("next"))),
+        behind: None,
+        children: Vec::new(),
+        hash_keys: None,
         server_time: Some(NOW as i64 * 1000),
     }
 }

@@ -32,6 +32,8 @@ pub struct Clients {
     pub tables: aws_sdk_dynamodb::Client,
     /// For a table's items: makes one attempt per call, as `streams`.
     pub items: aws_sdk_dynamodb::Client,
+    /// For Kinesis streams: makes one attempt per call, as `streams`.
+    pub kinesis: aws_sdk_kinesis::Client,
     pub region: String,
     identity: RenewableIdentity,
 }
@@ -54,6 +56,7 @@ impl Clients {
             streams: aws_sdk_dynamodbstreams::Client::from_conf(streams_config(&config)),
             tables: aws_sdk_dynamodb::Client::new(&config),
             items: aws_sdk_dynamodb::Client::from_conf(items_config(&config)),
+            kinesis: aws_sdk_kinesis::Client::from_conf(kinesis_config(&config)),
             region,
             identity,
         })
@@ -71,8 +74,36 @@ impl Clients {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
+        self.failed_at("dynamodb", operation, subject, keep, error)
+    }
+
+    /// As `failed`, for a call to Kinesis.
+    pub fn kinesis_failed<E>(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        keep: &Keep,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Error
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        self.failed_at("kinesis", operation, subject, keep, error)
+    }
+
+    fn failed_at<E>(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        subject: &str,
+        keep: &Keep,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Error
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
         let endpoint = keep.kept().endpoint;
-        let error = Call { operation, subject, region: &self.region, endpoint }.failed(error);
+        let error = Call { service, operation, subject, region: &self.region, endpoint }.failed(error);
         if error.kind() == ErrorKind::Credentials {
             self.identity.renew();
         }
@@ -206,6 +237,13 @@ fn streams_config(config: &SdkConfig) -> aws_sdk_dynamodbstreams::Config {
 
 fn items_config(config: &SdkConfig) -> aws_sdk_dynamodb::Config {
     aws_sdk_dynamodb::config::Builder::from(config)
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build()
+}
+
+fn kinesis_config(config: &SdkConfig) -> aws_sdk_kinesis::Config {
+    aws_sdk_kinesis::config::Builder::from(config)
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()

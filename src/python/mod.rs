@@ -5,6 +5,7 @@
 mod batch;
 mod config;
 mod errors;
+mod examine;
 mod export;
 mod inspect;
 mod memory;
@@ -12,6 +13,7 @@ mod shards;
 mod signal;
 mod stream;
 mod table;
+mod writer;
 
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ mod _native {
     #[pymodule_export]
     use super::batch::{Batch, Schema, schema_words};
     #[pymodule_export]
+    use super::examine::examine;
+    #[pymodule_export]
     use super::inspect::inspect_checkpoints;
     #[pymodule_export]
     use super::memory::Memory;
@@ -44,6 +48,8 @@ mod _native {
     use super::stream::{Stream, Ticket};
     #[pymodule_export]
     use super::table::Table;
+    #[pymodule_export]
+    use super::writer::{Write, Writer};
 
     /// The version of the package.
     #[pymodule_export]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::*;
+use crate::decode::Counts;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Metrics {
@@ -18,9 +19,13 @@ pub struct Metrics {
     pub held: usize,
     /// The largest `lag_seconds` of the shards being read.
     pub lag_seconds: Option<f64>,
+    /// The largest `retention_used` of the shards that are not finished.
+    pub retention_used: Option<f64>,
     /// Bytes set aside and held now, and the most there ever were.
     pub memory: usize,
     pub memory_peak: usize,
+    /// What the decoder met.
+    pub decoded: Counts,
     pub shards: BTreeMap<String, ShardMetrics>,
     /// How far the scan of the table is; none when the stream did not start with one.
     pub snapshot: Option<SnapshotMetrics>,
@@ -51,9 +56,11 @@ pub struct ShardMetrics {
     pub bytes: u64,
     pub throttles: u64,
     pub retries: u64,
-    /// Seconds between the newest record read and the service's time; zero when only empty
-    /// pages have come of late. None before the first record.
+    /// What the service says, where it does. Else the seconds between the newest record read and the
+    /// service's time; zero when only empty pages have come of late, none before the first record.
     pub lag_seconds: Option<f64>,
+    /// The share of the stream's retention that has passed since nothing of the shard was missing.
+    pub retention_used: Option<f64>,
     pub last_error: Option<String>,
 }
 
@@ -71,15 +78,17 @@ impl Run {
             expired: sum(|reader| reader.counts.expired),
             held: self.frontier.held(),
             lag_seconds: shards.values().filter_map(|shard| shard.lag_seconds).reduce(f64::max),
+            retention_used: shards.values().filter_map(|shard| shard.retention_used).reduce(f64::max),
             memory: self.memory.used(),
             memory_peak: self.memory.peak(),
+            decoded: self.batcher.decoder().counts(),
             shards,
             snapshot: self.snapshot.as_ref().map(|snapshot| self.snapshot_metrics(snapshot, now)),
         }
     }
 
     fn shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
-        let Some(reader) = self.readers.get(id) else { return self.unread_shard(id) };
+        let Some(reader) = self.readers.get(id) else { return self.unread_shard(id, now) };
         ShardMetrics {
             state: match reader.phase {
                 Phase::Closed | Phase::Opening => "opening",
@@ -94,6 +103,7 @@ impl Run {
             throttles: reader.counts.throttles,
             retries: reader.counts.retries,
             lag_seconds: self.lag(reader, now),
+            retention_used: self.retention_used(id, now),
             last_error: reader.last_failure().map(ToString::to_string),
         }
     }
@@ -101,7 +111,9 @@ impl Run {
     fn snapshot_metrics(&self, snapshot: &Snapshot, now: Now) -> SnapshotMetrics {
         let progress = snapshot.progress(now);
         let oldest = self.graph.unfinished().filter_map(|id| self.verified(id)).min();
-        let left = oldest.zip(self.server_now(now)).map(|(oldest, time)| (oldest + RETENTION - time) as f64);
+        let left = oldest
+            .zip(self.server_now(now))
+            .map(|(oldest, time)| (oldest + self.description.retention - time) as f64);
         SnapshotMetrics {
             scanned: progress.scanned,
             items: progress.items,
@@ -115,7 +127,7 @@ impl Run {
         }
     }
 
-    fn unread_shard(&self, id: &ShardId) -> ShardMetrics {
+    fn unread_shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
         let start = self.starts.get(id);
         ShardMetrics {
             state: if self.graph.is_finished(id) { "finished" } else { "waiting for its parent" },
@@ -125,6 +137,7 @@ impl Run {
             throttles: 0,
             retries: 0,
             lag_seconds: None,
+            retention_used: self.retention_used(id, now),
             last_error: None,
         }
     }
@@ -132,6 +145,9 @@ impl Run {
     fn lag(&self, reader: &Reader, now: Now) -> Option<f64> {
         if reader.phase == Phase::Finished {
             return None;
+        }
+        if let Some(behind) = reader.behind {
+            return Some(behind as f64 / 1000.0);
         }
         if reader.is_caught_up() {
             return Some(0.0);
