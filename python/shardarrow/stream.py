@@ -371,8 +371,10 @@ class Stream:
         """Counts, lag and memory, per shard and in total. It works while the stream is failing too.
 
         ``state`` is ``"opening"``, ``"open"``, ``"ended"``, ``"failed"`` or ``"closed"``; ``batches`` are
-        those handed out, ``held`` those not committed; sizes are bytes. ``snapshot`` says how far the scan
-        of the table is, and is `None` without one. Before the table is known there are only the first two.
+        those handed out, ``held`` those not committed; sizes are bytes. ``changes_waiting`` are changes that
+        were read and are not committed; those made in the last ``unread_seconds`` may be in the stream still,
+        and the service does not say how many they are. ``snapshot`` says how far the scan of the table is,
+        and is `None` without one. Before the table is known there are only the first two.
         """
         native = self._known_stream()
         self._relay_log()
