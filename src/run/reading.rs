@@ -183,6 +183,7 @@ impl Run {
         let (Some(reader), Some(last)) = (self.readers.get_mut(id), pushed.last) else { return };
         let to = Position::After(last);
         reader.counts.records += pushed.rows as u64;
+        self.changes_gathered += pushed.rows as u64;
         reader.newest = reader.newest.max(pushed.newest);
         reader.verified = reader.verified.max(pushed.newest);
         if reader.skip_through.as_ref().is_some_and(|through| to.sequence() > Some(through)) {

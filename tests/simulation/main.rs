@@ -4,6 +4,7 @@
 
 mod broken;
 mod health;
+mod progress;
 mod service;
 mod snapshot;
 mod world;
