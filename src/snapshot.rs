@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use crate::broken;
 use crate::budget::{Backoff, Pace};
 use crate::checkpoint::{SegmentState, SnapshotState};
 use crate::error::Error;
@@ -84,12 +85,18 @@ pub fn segments_for(bytes: Option<u64>) -> u32 {
 impl Snapshot {
     /// Goes on with a snapshot as a checkpoint has it. `slice` is how long a turn of scanning lasts.
     pub fn resume(state: &SnapshotState, slice: Duration, max_read_units: Option<f64>) -> Self {
-        let total = u32::try_from(state.segments.len()).unwrap_or(u32::MAX);
+        let segments = match state.segments.split_last() {
+            Some((_, fewer)) if state.slices > 0 && !fewer.is_empty() && broken::is("segments-change") => {
+                fewer
+            }
+            _ => &state.segments,
+        };
+        let total = u32::try_from(segments.len()).unwrap_or(u32::MAX);
         let reader =
             |(index, segment): (u32, &SegmentState)| SegmentReader::new(Segment { index, total }, segment);
         let fresh = state.slices == 0;
         Self {
-            segments: (0..).zip(&state.segments).map(reader).collect(),
+            segments: (0..).zip(segments).map(reader).collect(),
             // A process that is restarted often must still drain.
             slice: match state.ended {
                 Some(_) => Slice::Over,
@@ -147,13 +154,17 @@ impl Snapshot {
         now: Now,
     ) -> bool {
         let next = match self.slice {
-            Slice::Pausing if shards_asked == 0 => Slice::Scanning { until: now + self.length },
+            Slice::Pausing if shards_asked == 0 || broken::is("scan-beside-the-drain") => {
+                Slice::Scanning { until: now + self.length }
+            }
             Slice::Scanning { until } if until <= now || self.is_scanned() => Slice::Settling,
             Slice::Settling if self.in_flight == 0 && self.is_scanned() => {
                 self.ended = server_now.or(Some(0));
                 Slice::Over
             }
-            Slice::Settling if self.in_flight == 0 => Slice::Draining { passed: server_now },
+            Slice::Settling if self.in_flight == 0 || broken::is("drain-beside-the-scan") => {
+                Slice::Draining { passed: server_now }
+            }
             Slice::Draining { .. } if all_passed => Slice::Pausing,
             _ => return false,
         };

@@ -15,6 +15,7 @@ RUST = ROOT / "src"
 PYTHON = ROOT / "python" / "shardarrow"
 
 RUST_STAGES = [
+    "broken",
     "position",
     "error",
     "page",
@@ -30,6 +31,7 @@ RUST_STAGES = [
     "snapshot",
     "run",
     "stream",
+    "writer",
     "python",
 ]
 PYTHON_STAGES = [
@@ -42,6 +44,10 @@ PYTHON_STAGES = [
     "waiting",
     "stream",
     "source",
+    "dynamodb",
+    "kinesis",
+    "by_url",
+    "writer",
     "loaders",
     "demo",
     "cli",
@@ -52,8 +58,8 @@ SERVES_ALL_LOADERS = {"base", "report", "snapshot", "stop"}
 
 # Which stages may use a foreign crate; a stage that is not named here may not.
 CRATE_ROOMS = {
-    "aws_": {"aws", "source"},
-    "tokio": {"aws", "source", "stream", "python"},
+    "aws_": {"aws", "source", "writer"},
+    "tokio": {"aws", "source", "stream", "writer", "python"},
     "pyo3": {"python"},
     "rusqlite": {"checkpoint"},
 }

@@ -26,8 +26,9 @@ use http_body_util::BodyExt;
 
 use crate::page::Millis;
 
-/// Ends a body that never stops. A page is at most 1 MB of data; escapes can make that
-/// six times as much text, so this refuses nothing that is real.
+/// Ends a body that never stops. A page of DynamoDB is at most 1 MB of data, and escapes can make
+/// that six times as much text; a page of Kinesis is at most 10 MiB, a third more as base64, and has
+/// 10,000 partition keys of 256 characters. So this refuses nothing that is real.
 const MAX_BODY: usize = 64 << 20;
 
 /// What one call leaves behind besides its output: the answer's body, time and sender.

@@ -74,8 +74,36 @@ impl Clients {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
+        self.failed_at("dynamodb", operation, subject, keep, error)
+    }
+
+    /// As `failed`, for a call to Kinesis.
+    pub fn kinesis_failed<E>(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        keep: &Keep,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Error
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        self.failed_at("kinesis", operation, subject, keep, error)
+    }
+
+    fn failed_at<E>(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        subject: &str,
+        keep: &Keep,
+        error: &SdkError<E, HttpResponse>,
+    ) -> Error
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
         let endpoint = keep.kept().endpoint;
-        let error = Call { operation, subject, region: &self.region, endpoint }.failed(error);
+        let error = Call { service, operation, subject, region: &self.region, endpoint }.failed(error);
         if error.kind() == ErrorKind::Credentials {
             self.identity.renew();
         }

@@ -248,12 +248,15 @@ impl Run {
         self.remember(id, state);
     }
 
-    /// A shard whose parent lived and vanished unseen: what the parent held is lost.
+    /// A shard whose parent lived and vanished unseen: what the parent held is lost. Not so where
+    /// the shard itself was gone when its children became known and a later listing has it after
+    /// all: what lies before history is history.
     fn explain_orphans(&mut self, now: Now) -> Result<()> {
         let orphans: Vec<_> =
             self.graph.orphans().map(|(child, parent)| (child.clone(), parent.clone())).collect();
         for (child, parent) in orphans {
-            if self.discovery.explained.insert(parent.clone()) {
+            let history = self.discovery.explained.contains(&child);
+            if self.discovery.explained.insert(parent.clone()) && !history {
                 let cause =
                     format!("the shard is the parent of {child} and was gone before it could be read");
                 self.lose(self.gap(Some(&parent), Some(Position::Beginning), cause, now))?;
@@ -263,9 +266,11 @@ impl Run {
     }
 
     /// Parents that were gone when their child became known are history, not a loss: at a first start
-    /// those of every shard, on a resume those of the shards the checkpoint knows.
+    /// those of every shard, on a resume those of the shards the checkpoint knows and of their ancestors.
     pub(super) fn accept_history(&mut self) {
-        let known = |id: &&ShardId| !self.resumed || self.starts.contains_key(*id);
+        let starts = |id: &ShardId| self.starts.contains_key(id);
+        let known =
+            |id: &&ShardId| !self.resumed || starts(id) || self.graph.descendants(id).iter().any(starts);
         let parents = self.graph.ids().filter(known).flat_map(|id| self.graph.parents(id));
         let gone: Vec<_> = parents.filter(|id| !self.graph.contains(id)).cloned().collect();
         self.discovery.explained.extend(gone);

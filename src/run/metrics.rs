@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::*;
+use crate::decode::Counts;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Metrics {
@@ -23,6 +24,8 @@ pub struct Metrics {
     /// Bytes set aside and held now, and the most there ever were.
     pub memory: usize,
     pub memory_peak: usize,
+    /// What the decoder met.
+    pub decoded: Counts,
     pub shards: BTreeMap<String, ShardMetrics>,
     /// How far the scan of the table is; none when the stream did not start with one.
     pub snapshot: Option<SnapshotMetrics>,
@@ -53,8 +56,8 @@ pub struct ShardMetrics {
     pub bytes: u64,
     pub throttles: u64,
     pub retries: u64,
-    /// Seconds between the newest record read and the service's time; zero when only empty
-    /// pages have come of late. None before the first record.
+    /// What the service says, where it does. Else the seconds between the newest record read and the
+    /// service's time; zero when only empty pages have come of late, none before the first record.
     pub lag_seconds: Option<f64>,
     /// The share of the stream's retention that has passed since nothing of the shard was missing.
     pub retention_used: Option<f64>,
@@ -78,6 +81,7 @@ impl Run {
             retention_used: shards.values().filter_map(|shard| shard.retention_used).reduce(f64::max),
             memory: self.memory.used(),
             memory_peak: self.memory.peak(),
+            decoded: self.batcher.decoder().counts(),
             shards,
             snapshot: self.snapshot.as_ref().map(|snapshot| self.snapshot_metrics(snapshot, now)),
         }
@@ -141,6 +145,9 @@ impl Run {
     fn lag(&self, reader: &Reader, now: Now) -> Option<f64> {
         if reader.phase == Phase::Finished {
             return None;
+        }
+        if let Some(behind) = reader.behind {
+            return Some(behind as f64 / 1000.0);
         }
         if reader.is_caught_up() {
             return Some(0.0);

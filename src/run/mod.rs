@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::{Batcher, Due};
+use crate::broken;
 use crate::budget::{Jitter, Memory};
 use crate::checkpoint::{Checkpoint, Delta, Gap, Ledger, Save, ShardState};
 use crate::decode::Decoder;
@@ -315,11 +316,14 @@ impl Run {
     fn lose(&mut self, gap: Gap) -> Result<()> {
         let line = describe_gap(&gap);
         if self.options.on_gap == OnGap::Fail {
+            // A table has keys; a stream that stands alone cannot be scanned.
+            let again = match self.description.keys.as_slice() {
+                [] => "",
+                _ => ", with \"resnapshot\" the table is scanned again",
+            };
             let error = Error::new(
                 ErrorKind::Gap,
-                format!(
-                    "{line}; with on_gap=\"continue\" this is recorded and reading goes on, with \"resnapshot\" the table is scanned again"
-                ),
+                format!("{line}; with on_gap=\"continue\" this is recorded and reading goes on{again}"),
             );
             let error = gap.shard.iter().fold(error, |error, shard| error.with_shard(shard));
             return Err(gap.from.into_iter().fold(error, Error::with_position));

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 from urllib.parse import quote
 
+from shardarrow.by_url import source as from_url
 from shardarrow.source import Source
-from shardarrow.source import source as from_url
 
 # Flag → what it means. They are the options of a source's URL. Keys and tokens are no flags:
 # a command line can be read by every user of the machine.

@@ -45,7 +45,7 @@ def load(
     a second one leaves at once, and what was not committed is loaded by the next call.
 
     Args:
-        source: What `dynamodb` or `source` gave.
+        source: What `dynamodb`, `kinesis` or `source` gave.
         destination: ``duckdb:///file`` (relative), ``duckdb:////file`` or an open DuckDB connection.
         table: ``name`` or ``schema.name``, a part with dots in double quotes; the source's table by default.
         mode: ``"mirror"`` makes the table equal to the source, by key; ``"append"`` makes every change, and
@@ -127,11 +127,10 @@ def _loader(
     from shardarrow.loaders.duckdb.target import parse_name
 
     one_of("mode", mode, ("mirror", "append"))
-    if mode == "mirror" and source.images == "json":
-        raise UsageError("mode='mirror' needs the attributes as columns: leave images='json' out, or append")
+    source._check_mode(mode)
     _require_known(destination)
     # A name that nobody typed is taken as it is: a table's own name may contain dots.
-    parts = (_table_of(source.table),) if table is None else parse_name(table)
+    parts = (source._default_table,) if table is None else parse_name(table)
     return DuckDBLoader(destination, parts, mode, seconds("lock_timeout", lock_timeout))
 
 
@@ -140,11 +139,6 @@ def _require_known(destination: Any) -> None:
         raise UsageError(
             f"destination {destination!r} is not known; write a URL such as 'duckdb:///shop.duckdb'"
         )
-
-
-def _table_of(name: str) -> str:
-    """The table's name, also from its ARN or its stream's: ``arn:…:table/orders/stream/…``."""
-    return name.split("/")[1] if name.startswith("arn:") and "/" in name else name
 
 
 def _in_thread(loop: Loop, source: Source, options: StreamOptions) -> asyncio.Future[Report]:

@@ -7,6 +7,7 @@ use crate::calls::{Buckets, Call, Calls, Count, Op};
 use crate::clock::{Clock, Millis, START};
 use crate::error::{AwsError, Result};
 use crate::faults::{Fault, Faults, Injection};
+use crate::kinesis;
 use crate::knobs::Knobs;
 use crate::random::Random;
 use crate::record::Record;
@@ -21,6 +22,7 @@ pub struct Aws {
     pub(crate) counter: Counter,
     pub(crate) tables: BTreeMap<String, Table>,
     pub(crate) streams: BTreeMap<Arc<str>, Stream>,
+    pub(crate) kinesis: kinesis::Streams,
     pub(crate) planned_partitions: BTreeMap<String, usize>,
     pub(crate) history: Vec<Arc<Record>>,
     faults: Faults,
@@ -40,6 +42,7 @@ impl Aws {
             counter: Counter::new(seed),
             tables: BTreeMap::new(),
             streams: BTreeMap::new(),
+            kinesis: kinesis::Streams::default(),
             planned_partitions: BTreeMap::new(),
             history: Vec::new(),
             faults: Faults::default(),
@@ -125,6 +128,7 @@ impl Aws {
         for stream in self.streams.values_mut() {
             stream.forget(now, &self.knobs);
         }
+        self.kinesis.settle(now, self.knobs.stale_ms, &self.knobs.kinesis);
     }
 
     /// One call: faults and rates first, then the service's own answer; all of it is recorded.
@@ -172,7 +176,8 @@ impl Aws {
     ) -> Result<T> {
         let answer = self.observe(op, shard, act)?;
         match self.take_damage() {
-            None | Some(Fault::Delay { .. }) => Ok(answer),
+            None => Ok(answer),
+            Some(damage) if damage.leaves_whole() => Ok(answer),
             Some(_) => Err(AwsError::bad_body()),
         }
     }

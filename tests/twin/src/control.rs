@@ -1,5 +1,7 @@
 //! `POST /__twin`: what a test does to the service from outside.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -7,6 +9,7 @@ use crate::aws::Aws;
 use crate::error::AwsError;
 use crate::faults::Injection;
 use crate::item::Attributes;
+use crate::kinesis::{KinesisRecord, Named};
 use crate::knobs::Knobs;
 
 #[derive(Debug, Deserialize)]
@@ -26,6 +29,8 @@ enum Command {
     Calls { last: Option<usize> },
     ResetCalls {},
     History { table: String },
+    KinesisHistory { stream: String },
+    Scale { stream: String, shards: u32 },
 }
 
 /// Carries out one command; every answer has `now_ms`.
@@ -70,6 +75,8 @@ fn run(aws: &mut Aws, command: Command) -> Result<Value, AwsError> {
         }
         Command::ResetCalls {} => aws.reset_calls(),
         Command::History { table } => return Ok(history(aws, &table)),
+        Command::KinesisHistory { stream } => return Ok(kinesis_history(aws, &stream)),
+        Command::Scale { stream, shards } => aws.kinesis().scale(&Named::of(&stream), shards)?,
     }
     Ok(json!({}))
 }
@@ -78,11 +85,41 @@ fn run(aws: &mut Aws, command: Command) -> Result<Value, AwsError> {
 fn turn(aws: &mut Aws, set: Option<Value>) -> Result<Value, AwsError> {
     let invalid = |error: serde_json::Error| AwsError::validation(error.to_string());
     let mut all = serde_json::to_value(aws.knobs()).map_err(invalid)?;
-    if let (Some(all), Some(Value::Object(set))) = (all.as_object_mut(), set) {
-        all.extend(set);
+    if let Some(set) = set {
+        overlay(&mut all, set);
     }
     *aws.knobs_mut() = serde_json::from_value::<Knobs>(all.clone()).map_err(invalid)?;
     Ok(json!({ "knobs": all }))
+}
+
+/// Objects are overlaid member by member, anything else is replaced.
+fn overlay(onto: &mut Value, set: Value) {
+    match (onto, set) {
+        (Value::Object(all), Value::Object(set)) => {
+            for (name, value) in set {
+                overlay(all.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (onto, set) => *onto = set,
+    }
+}
+
+/// Every record of the Kinesis streams of a name, in order of writing.
+fn kinesis_history(aws: &Aws, stream: &str) -> Value {
+    let of_name = format!(":stream/{stream}");
+    let records = aws.kinesis_history().iter().filter(|record| record.stream.ends_with(&of_name));
+    let shape = |record: &Arc<KinesisRecord>| {
+        json!({
+            "stream": record.stream.as_ref(),
+            "stream_created_ms": record.stream_created_ms,
+            "shard": record.shard.as_ref(),
+            "sequence": record.sequence.as_str(),
+            "partition_key": record.partition_key,
+            "data": record.data_base64(),
+            "arrived_ms": record.arrived_ms,
+        })
+    };
+    json!({ "records": records.map(shape).collect::<Vec<_>>() })
 }
 
 /// Every record of a table's streams, in order of writing.

@@ -1,4 +1,4 @@
-//! JSON 1.0: requests in, answers out. Items and records are copied as the text they are kept in.
+//! JSON: requests in, answers out. Items and records are copied as the text they are kept in.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use crate::dynamodb::Write;
 use crate::error::{AwsError, Result};
 use crate::faults::Fault;
 use crate::item::Attributes;
+use crate::kinesis::{self, KinesisOp, Subscription};
 use crate::listing::DescribeStream;
 use crate::records::{IteratorType, page_body, shard_of};
 use crate::scan::ScanRequest;
@@ -112,6 +113,14 @@ const NOT_MODELLED: [&str; 13] = [
 const SCAN_KNOWS: [&str; 3] = ["ProjectionExpression", "Segment", "TotalSegments"];
 
 impl Aws {
+    /// Begins a subscription; its events are asked for by themselves.
+    pub(crate) fn answer_subscription(&mut self, body: &[u8]) -> (Result<Subscription>, Option<Fault>) {
+        let op = Op::Kinesis(KinesisOp::SubscribeToShard);
+        let scope = shard_named(op, body);
+        let result = self.observe(op, scope.as_deref(), |aws| kinesis::wire::subscribe(aws, body));
+        (result, self.take_damage())
+    }
+
     /// Answers a request of the given operation.
     pub(crate) fn answer(&mut self, op: Op, body: &[u8]) -> Answer {
         let shard = shard_named(op, body);
@@ -127,6 +136,7 @@ fn shard_named(op: Op, body: &[u8]) -> Option<String> {
         Op::GetShardIterator => Some(parse::<IteratorRequest>(body).ok()?.shard_id),
         Op::DescribeStream => Some(parse::<DescribeStream>(body).ok()?.shard_filter?.shard_id),
         Op::Scan => scan_request(body).ok()?.scope(),
+        Op::Kinesis(_) => kinesis::wire::scope_named(body),
         _ => None,
     }
 }
@@ -165,6 +175,7 @@ fn dispatch(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
         Op::CreateTable | Op::DescribeTable | Op::UpdateTable | Op::DeleteTable | Op::ListTables => {
             tables(aws, op, body)
         }
+        Op::Kinesis(op) => kinesis::wire::dispatch(aws, op, body),
     }
 }
 
@@ -247,7 +258,7 @@ fn parse_with<T: DeserializeOwned>(body: &[u8], known: &[&str]) -> Result<T> {
     serde_json::from_value(value).map_err(|error| AwsError::validation(error.to_string()))
 }
 
-fn bytes(value: &impl Serialize) -> Result<Bytes> {
+pub(crate) fn bytes(value: &impl Serialize) -> Result<Bytes> {
     let text = serde_json::to_vec(value)
         .map_err(|error| AwsError::new("InternalServerError", 500, error.to_string()))?;
     Ok(text.into())
