@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from shardarrow import _native
 from shardarrow.batch import Batch, Schema, Table
+from shardarrow.by_url import source
 from shardarrow.checkpoint import (
     Gap,
     MemoryStore,
@@ -15,6 +16,7 @@ from shardarrow.checkpoint import (
     after,
     at,
 )
+from shardarrow.dynamodb import dynamodb
 from shardarrow.errors import (
     AccessDeniedError,
     BadPageError,
@@ -39,8 +41,6 @@ from shardarrow.errors import (
     ThrottledError,
     UsageError,
 )
-from shardarrow.by_url import source
-from shardarrow.dynamodb import dynamodb
 from shardarrow.kinesis import kinesis
 from shardarrow.source import Shard, Source
 from shardarrow.stream import Stream

@@ -27,7 +27,6 @@ from shardarrow.options import (
     seconds,
     size,
     store,
-    stream_config,
 )
 from shardarrow.stream import Stream
 from shardarrow.waiting import wait
