@@ -31,6 +31,7 @@ RUST_STAGES = [
     "snapshot",
     "run",
     "stream",
+    "writer",
     "python",
 ]
 PYTHON_STAGES = [
@@ -46,6 +47,7 @@ PYTHON_STAGES = [
     "dynamodb",
     "kinesis",
     "by_url",
+    "writer",
     "loaders",
     "demo",
     "cli",
@@ -56,8 +58,8 @@ SERVES_ALL_LOADERS = {"base", "report", "snapshot", "stop"}
 
 # Which stages may use a foreign crate; a stage that is not named here may not.
 CRATE_ROOMS = {
-    "aws_": {"aws", "source"},
-    "tokio": {"aws", "source", "stream", "python"},
+    "aws_": {"aws", "source", "writer"},
+    "tokio": {"aws", "source", "stream", "writer", "python"},
     "pyo3": {"python"},
     "rusqlite": {"checkpoint"},
 }

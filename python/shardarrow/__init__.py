@@ -44,6 +44,7 @@ from shardarrow.errors import (
 from shardarrow.kinesis import kinesis
 from shardarrow.source import Shard, Source
 from shardarrow.stream import Stream
+from shardarrow.writer import KinesisWriter, WriterReport
 
 if TYPE_CHECKING:
     from shardarrow.loaders import load, load_async
@@ -66,6 +67,7 @@ __all__ = [
     "GapError",
     "InternalError",
     "InvalidRequestError",
+    "KinesisWriter",
     "LoadError",
     "MemoryStore",
     "NotFoundError",
@@ -85,6 +87,7 @@ __all__ = [
     "Table",
     "ThrottledError",
     "UsageError",
+    "WriterReport",
     "__version__",
     "after",
     "at",

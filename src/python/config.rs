@@ -171,7 +171,7 @@ impl SourceConfig {
 
 /// # Errors
 /// `Usage`. The text holds credentials, so the error names the place and never quotes.
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|cause| {
         let (line, column) = (cause.line(), cause.column());
         Error::usage(format!("the options do not have the expected form (line {line}, column {column})"))
@@ -235,7 +235,7 @@ fn at_least(option: &str, value: usize, least: usize) -> Result<()> {
 }
 
 /// A day's-scale bound keeps sums of times far from overflow.
-fn seconds(option: &str, value: f64) -> Result<Duration> {
+pub(super) fn seconds(option: &str, value: f64) -> Result<Duration> {
     const MOST: f64 = 366.0 * 86400.0;
     if (0.0..=MOST).contains(&value) {
         Ok(Duration::from_secs_f64(value))
@@ -245,7 +245,7 @@ fn seconds(option: &str, value: f64) -> Result<Duration> {
 }
 
 /// Two streams of one machine should not try again at the same moments.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::from(now.subsec_nanos()) << 32 ^ now.as_secs() ^ u64::from(std::process::id()) << 16
 }

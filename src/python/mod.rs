@@ -13,6 +13,7 @@ mod shards;
 mod signal;
 mod stream;
 mod table;
+mod writer;
 
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ mod _native {
     use super::stream::{Stream, Ticket};
     #[pymodule_export]
     use super::table::Table;
+    #[pymodule_export]
+    use super::writer::{Write, Writer};
 
     /// The version of the package.
     #[pymodule_export]

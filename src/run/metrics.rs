@@ -19,6 +19,8 @@ pub struct Metrics {
     pub held: usize,
     /// The largest `lag_seconds` of the shards being read.
     pub lag_seconds: Option<f64>,
+    /// The largest `retention_used` of the shards that are not finished.
+    pub retention_used: Option<f64>,
     /// Bytes set aside and held now, and the most there ever were.
     pub memory: usize,
     pub memory_peak: usize,
@@ -57,6 +59,8 @@ pub struct ShardMetrics {
     /// What the service says, where it does. Else the seconds between the newest record read and the
     /// service's time; zero when only empty pages have come of late, none before the first record.
     pub lag_seconds: Option<f64>,
+    /// The share of the stream's retention that has passed since nothing of the shard was missing.
+    pub retention_used: Option<f64>,
     pub last_error: Option<String>,
 }
 
@@ -74,6 +78,7 @@ impl Run {
             expired: sum(|reader| reader.counts.expired),
             held: self.frontier.held(),
             lag_seconds: shards.values().filter_map(|shard| shard.lag_seconds).reduce(f64::max),
+            retention_used: shards.values().filter_map(|shard| shard.retention_used).reduce(f64::max),
             memory: self.memory.used(),
             memory_peak: self.memory.peak(),
             decoded: self.batcher.decoder().counts(),
@@ -83,7 +88,7 @@ impl Run {
     }
 
     fn shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
-        let Some(reader) = self.readers.get(id) else { return self.unread_shard(id) };
+        let Some(reader) = self.readers.get(id) else { return self.unread_shard(id, now) };
         ShardMetrics {
             state: match reader.phase {
                 Phase::Closed | Phase::Opening => "opening",
@@ -98,6 +103,7 @@ impl Run {
             throttles: reader.counts.throttles,
             retries: reader.counts.retries,
             lag_seconds: self.lag(reader, now),
+            retention_used: self.retention_used(id, now),
             last_error: reader.last_failure().map(ToString::to_string),
         }
     }
@@ -121,7 +127,7 @@ impl Run {
         }
     }
 
-    fn unread_shard(&self, id: &ShardId) -> ShardMetrics {
+    fn unread_shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
         let start = self.starts.get(id);
         ShardMetrics {
             state: if self.graph.is_finished(id) { "finished" } else { "waiting for its parent" },
@@ -131,6 +137,7 @@ impl Run {
             throttles: 0,
             retries: 0,
             lag_seconds: None,
+            retention_used: self.retention_used(id, now),
             last_error: None,
         }
     }

@@ -29,6 +29,7 @@ use crate::snapshot::Snapshot;
 mod bounded;
 mod discovery;
 mod doubt;
+mod health;
 mod message;
 mod metrics;
 mod options;
@@ -97,6 +98,8 @@ pub struct Run {
     ready_from: u64,
     /// Records are lost and the table is to be scanned again.
     wants_epoch: bool,
+    /// Shards that are far behind, and how many of the marks they have passed.
+    late: BTreeMap<ShardId, usize>,
     /// The service's time when the shards were first listed.
     opened_at: Option<Millis>,
     actions: Vec<Action>,
@@ -142,6 +145,7 @@ impl Run {
             saving: Saving::default(),
             jitter: Jitter::new(options.seed),
             server: None,
+            late: BTreeMap::new(),
             opened_at: None,
             actions: Vec::new(),
             description,

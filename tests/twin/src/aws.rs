@@ -176,7 +176,8 @@ impl Aws {
     ) -> Result<T> {
         let answer = self.observe(op, shard, act)?;
         match self.take_damage() {
-            None | Some(Fault::Delay { .. }) => Ok(answer),
+            None => Ok(answer),
+            Some(damage) if damage.leaves_whole() => Ok(answer),
             Some(_) => Err(AwsError::bad_body()),
         }
     }

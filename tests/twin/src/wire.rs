@@ -13,7 +13,7 @@ use crate::dynamodb::Write;
 use crate::error::{AwsError, Result};
 use crate::faults::Fault;
 use crate::item::Attributes;
-use crate::kinesis;
+use crate::kinesis::{self, KinesisOp, Subscription};
 use crate::listing::DescribeStream;
 use crate::records::{IteratorType, page_body, shard_of};
 use crate::scan::ScanRequest;
@@ -113,6 +113,14 @@ const NOT_MODELLED: [&str; 13] = [
 const SCAN_KNOWS: [&str; 3] = ["ProjectionExpression", "Segment", "TotalSegments"];
 
 impl Aws {
+    /// Begins a subscription; its events are asked for by themselves.
+    pub(crate) fn answer_subscription(&mut self, body: &[u8]) -> (Result<Subscription>, Option<Fault>) {
+        let op = Op::Kinesis(KinesisOp::SubscribeToShard);
+        let scope = shard_named(op, body);
+        let result = self.observe(op, scope.as_deref(), |aws| kinesis::wire::subscribe(aws, body));
+        (result, self.take_damage())
+    }
+
     /// Answers a request of the given operation.
     pub(crate) fn answer(&mut self, op: Op, body: &[u8]) -> Answer {
         let shard = shard_named(op, body);
