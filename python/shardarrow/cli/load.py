@@ -16,7 +16,8 @@ _INTERRUPTED = 130
 def add(commands: Any) -> None:
     """Describes the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "load", help="load a table's changes into a database, each exactly once"
+        "load",
+        help="load a table's changes, or the records of a Kinesis stream, into a database, each exactly once",
     )
     add_source(parser)
     parser.add_argument(
