@@ -20,7 +20,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frontier::Frontier;
 use crate::lineage::ShardGraph;
-use crate::page::{Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
+use crate::page::{Cursor, Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
 use crate::position::{Position, ShardId};
 pub use crate::reader::Now;
 use crate::reader::{Limits, Phase, Reader};
