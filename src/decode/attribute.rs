@@ -2,6 +2,7 @@
 
 use super::json::{Cursor, Fallible, Text, bad_record};
 use super::number::{Number, append_canonical};
+use super::plain::plain_word;
 
 /// The type of an attribute value, as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,9 @@ impl<'a> Cursor<'a> {
     /// Enters an attribute value, up to what stands behind its type.
     #[inline]
     pub(super) fn enter_attribute(&mut self) -> Fallible<Tag> {
+        if self.is_plain {
+            return self.plain_tag();
+        }
         // The form the service writes, without any space, in one comparison.
         if let Some([b'{', b'"', letter, b'"', b':']) = self.rest().first_chunk() {
             let tag = match letter {
@@ -62,9 +66,15 @@ impl<'a> Cursor<'a> {
             };
             self.at += 5;
             self.space();
-            return Ok(tag);
+            return Ok(self.unless_null(tag));
         }
         self.enter_spaced_attribute()
+    }
+
+    /// `{"S":null}`, which the service does not write but others do, is no value of its type.
+    #[inline]
+    fn unless_null(&self, tag: Tag) -> Tag {
+        if self.byte() == Some(b'n') { Tag::Null } else { tag }
     }
 
     fn enter_spaced_attribute(&mut self) -> Fallible<Tag> {
@@ -76,12 +86,12 @@ impl<'a> Cursor<'a> {
             return bad_record(format!("{:?} is not an attribute type", name.lossy()));
         };
         self.colon()?;
-        Ok(tag)
+        Ok(self.unless_null(tag))
     }
 
     #[inline]
     pub(super) fn leave_attribute(&mut self) -> Fallible<()> {
-        if self.more(b'}')? {
+        if !self.is_plain && self.more(b'}')? {
             return bad_record("an attribute value has more than one type");
         }
         Ok(())
@@ -112,6 +122,30 @@ impl<'a> Cursor<'a> {
             return Ok(false);
         }
         self.mismatch("true or false")
+    }
+
+    /// Passes what has the type `Null`.
+    pub(super) fn null(&mut self) -> Fallible<()> {
+        if self.is_plain {
+            return self.skip_value();
+        }
+        if self.take(b"null") { Ok(()) } else { self.boolean().map(drop) }
+    }
+
+    /// Passes an attribute value that is not looked at.
+    #[inline]
+    pub(super) fn pass_attribute(&mut self) -> Fallible<()> {
+        if self.is_plain { self.skip_value() } else { self.pass_object() }
+    }
+
+    /// What sentences call the type of the attribute value from `start` up to the cursor; `None` for NULL.
+    pub(super) fn type_word(&self, start: usize) -> Option<&'a str> {
+        let value = self.since(start);
+        if self.is_plain {
+            return plain_word(value);
+        }
+        let tag = value.split(|byte| *byte == b'"').nth(1).unwrap_or_default();
+        std::str::from_utf8(tag).ok().filter(|tag| *tag != "NULL")
     }
 
     /// Appends the bytes of a `B`.
@@ -165,7 +199,8 @@ impl<'a> Cursor<'a> {
             Tag::Text => self.string().and_then(check_text),
             Tag::Number => Number::parse(self.digits()?).map(drop),
             Tag::Binary => self.string().and_then(check_base64),
-            Tag::Bool | Tag::Null => self.boolean().map(drop),
+            Tag::Bool => self.boolean().map(drop),
+            Tag::Null => self.null(),
             Tag::Map => {
                 self.descend()?;
                 let mut names = Names::default();
@@ -203,6 +238,7 @@ impl<'a> Cursor<'a> {
                 check_text(text)?;
                 out.extend_from_slice(text.token());
             }
+            Tag::Number if self.is_plain => out.extend_from_slice(self.number()?),
             Tag::Number => append_canonical(self.digits()?, out)?,
             Tag::Binary => {
                 let text = self.string()?;
@@ -211,8 +247,9 @@ impl<'a> Cursor<'a> {
             }
             Tag::Bool => out.extend_from_slice(if self.boolean()? { b"true" } else { b"false" }),
             Tag::Null => {
-                self.boolean()?;
-                out.extend_from_slice(b"null");
+                let start = self.at;
+                self.null()?;
+                out.extend_from_slice(if self.is_plain { self.since(start) } else { b"null" });
             }
             Tag::Map => self.write_plain_map(out)?,
             Tag::List => {

@@ -48,11 +48,18 @@ pub(super) struct Cursor<'a> {
     pub(super) at: usize,
     /// Nesting of attribute values around the cursor.
     depth: u32,
+    /// Whether values stand by themselves, without a type around them.
+    pub(super) is_plain: bool,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, depth: 0 }
+        Self { bytes, at, depth: 0, is_plain: false }
+    }
+
+    /// Over plain JSON instead of DynamoDB JSON.
+    pub(super) fn plain(bytes: &'a [u8], at: usize) -> Self {
+        Self { is_plain: true, ..Self::new(bytes, at) }
     }
 
     /// The bytes from `start` up to the cursor.

@@ -127,12 +127,12 @@ impl Table {
     ) -> Fallible<()> {
         match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
             // The keys of a change come from the record's own `Keys`.
-            Slot::Column(number) if !WITH_KEYS && number < self.schema.keys => cursor.pass_object(),
+            Slot::Column(number) if !WITH_KEYS && number < self.schema.keys => cursor.pass_attribute(),
             Slot::Column(number) => self.place(spot, number, cursor),
             Slot::Open => self.infer(spot, place, cursor),
             Slot::Rest => self.rest(spot, cursor),
             Slot::Reserved => self.reserved(spot, cursor),
-            Slot::Dropped => cursor.pass_object(),
+            Slot::Dropped => cursor.pass_attribute(),
         }
     }
 
@@ -182,7 +182,7 @@ impl Table {
         }
         self.unfit += 1;
         self.rest(spot, cursor)?;
-        self.say_unfit(number, cursor.since(start));
+        self.say_unfit(number, cursor.type_word(start));
         Ok(())
     }
 
@@ -196,18 +196,14 @@ impl Table {
     }
 
     #[cold]
-    fn say_unfit(&mut self, number: usize, value: &[u8]) {
-        let tag = value.split(|byte| *byte == b'"').nth(1).unwrap_or_default();
-        if tag == b"NULL" {
-            return;
-        }
+    fn say_unfit(&mut self, number: usize, word: Option<&str>) {
+        let Some(word) = word else { return };
         let column = &self.schema.columns[number];
         self.notices.once(&format!("unfit {number}"), || {
             format!(
-                "attribute {:?} is a column of type {}, but a record has a value of type {}; such values stand in {}rest",
+                "attribute {:?} is a column of type {}, but a record has a value of type {word}; such values stand in {}rest",
                 column.name,
                 column.kind,
-                String::from_utf8_lossy(tag),
                 self.options.metadata_prefix
             )
         });

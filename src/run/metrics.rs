@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::*;
+use crate::decode::Counts;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Metrics {
@@ -21,6 +22,8 @@ pub struct Metrics {
     /// Bytes set aside and held now, and the most there ever were.
     pub memory: usize,
     pub memory_peak: usize,
+    /// What the decoder met.
+    pub decoded: Counts,
     pub shards: BTreeMap<String, ShardMetrics>,
     /// How far the scan of the table is; none when the stream did not start with one.
     pub snapshot: Option<SnapshotMetrics>,
@@ -73,6 +76,7 @@ impl Run {
             lag_seconds: shards.values().filter_map(|shard| shard.lag_seconds).reduce(f64::max),
             memory: self.memory.used(),
             memory_peak: self.memory.peak(),
+            decoded: self.batcher.decoder().counts(),
             shards,
             snapshot: self.snapshot.as_ref().map(|snapshot| self.snapshot_metrics(snapshot, now)),
         }
