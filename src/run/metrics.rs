@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::*;
+use crate::decode::Counts;
 use crate::snapshot::SegmentProgress;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -25,9 +26,13 @@ pub struct Metrics {
     pub unread_seconds: Option<f64>,
     /// The largest `lag_seconds` of the shards being read.
     pub lag_seconds: Option<f64>,
+    /// The largest `retention_used` of the shards that are not finished.
+    pub retention_used: Option<f64>,
     /// Bytes set aside and held now, and the most there ever were.
     pub memory: usize,
     pub memory_peak: usize,
+    /// What the decoder met.
+    pub decoded: Counts,
     pub shards: BTreeMap<String, ShardMetrics>,
     /// How far the scan of the table is; none when the stream did not start with one.
     pub snapshot: Option<SnapshotMetrics>,
@@ -61,10 +66,12 @@ pub struct ShardMetrics {
     pub bytes: u64,
     pub throttles: u64,
     pub retries: u64,
-    /// Seconds between the newest record read and the service's time; zero when only empty
-    /// pages have come of late. While the table is scanned and no shard is read: since it was last
-    /// known to be read to its end. None before the first record.
+    /// What the service says, where it does. Else the seconds between the newest record read and the
+    /// service's time; zero when only empty pages have come of late. While the table is scanned and no
+    /// shard is read: since it was last known to be read to its end. None before the first record.
     pub lag_seconds: Option<f64>,
+    /// The share of the stream's retention that has passed since nothing of the shard was missing.
+    pub retention_used: Option<f64>,
     pub last_error: Option<String>,
 }
 
@@ -84,15 +91,17 @@ impl Run {
             changes_waiting: self.changes_waiting(),
             unread_seconds: self.unread(now).map(in_seconds),
             lag_seconds: shards.values().filter_map(|shard| shard.lag_seconds).reduce(f64::max),
+            retention_used: shards.values().filter_map(|shard| shard.retention_used).reduce(f64::max),
             memory: self.memory.used(),
             memory_peak: self.memory.peak(),
+            decoded: self.batcher.decoder().counts(),
             shards,
             snapshot: self.snapshot.as_ref().map(|snapshot| self.snapshot_metrics(snapshot, now)),
         }
     }
 
     fn shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
-        let Some(reader) = self.readers.get(id) else { return self.unread_shard(id) };
+        let Some(reader) = self.readers.get(id) else { return self.unread_shard(id, now) };
         ShardMetrics {
             state: match reader.phase {
                 Phase::Closed | Phase::Opening => "opening",
@@ -107,6 +116,7 @@ impl Run {
             throttles: reader.counts.throttles,
             retries: reader.counts.retries,
             lag_seconds: self.lag(reader, now),
+            retention_used: self.retention_used(id, now),
             last_error: reader.last_failure().map(ToString::to_string),
         }
     }
@@ -141,7 +151,7 @@ impl Run {
         Some((self.server_now(now)? - oldest).max(0))
     }
 
-    fn unread_shard(&self, id: &ShardId) -> ShardMetrics {
+    fn unread_shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
         let start = self.starts.get(id);
         ShardMetrics {
             state: if self.graph.is_finished(id) { "finished" } else { "waiting for its parent" },
@@ -151,6 +161,7 @@ impl Run {
             throttles: 0,
             retries: 0,
             lag_seconds: None,
+            retention_used: self.retention_used(id, now),
             last_error: None,
         }
     }
@@ -160,6 +171,9 @@ impl Run {
             return None;
         }
         let resting = self.stage == Stage::Running && !self.may_read_shards();
+        if let Some(behind) = reader.behind.filter(|_| !resting) {
+            return Some(behind as f64 / 1000.0);
+        }
         if reader.is_caught_up() && !resting {
             return Some(0.0);
         }

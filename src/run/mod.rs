@@ -20,7 +20,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frontier::Frontier;
 use crate::lineage::ShardGraph;
-use crate::page::{Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
+use crate::page::{Cursor, Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
 use crate::position::{Position, ShardId};
 pub use crate::reader::Now;
 use crate::reader::{Limits, Phase, Reader};
@@ -29,6 +29,7 @@ use crate::snapshot::Snapshot;
 mod bounded;
 mod discovery;
 mod doubt;
+mod health;
 mod message;
 mod metrics;
 mod options;
@@ -100,6 +101,8 @@ pub struct Run {
     ready_from: u64,
     /// Records are lost and the table is to be scanned again.
     wants_epoch: bool,
+    /// Shards that are far behind, and how many of the marks they have passed.
+    late: BTreeMap<ShardId, usize>,
     /// The service's time when the shards were first listed.
     opened_at: Option<Millis>,
     actions: Vec<Action>,
@@ -147,6 +150,7 @@ impl Run {
             saving: Saving::default(),
             jitter: Jitter::new(options.seed),
             server: None,
+            late: BTreeMap::new(),
             opened_at: None,
             actions: Vec::new(),
             description,
@@ -320,11 +324,14 @@ impl Run {
     fn lose(&mut self, gap: Gap) -> Result<()> {
         let line = describe_gap(&gap);
         if self.options.on_gap == OnGap::Fail {
+            // A table has keys; a stream that stands alone cannot be scanned.
+            let again = match self.description.keys.as_slice() {
+                [] => "",
+                _ => ", with \"resnapshot\" the table is scanned again",
+            };
             let error = Error::new(
                 ErrorKind::Gap,
-                format!(
-                    "{line}; with on_gap=\"continue\" this is recorded and reading goes on, with \"resnapshot\" the table is scanned again"
-                ),
+                format!("{line}; with on_gap=\"continue\" this is recorded and reading goes on{again}"),
             );
             let error = gap.shard.iter().fold(error, |error, shard| error.with_shard(shard));
             return Err(gap.from.into_iter().fold(error, Error::with_position));

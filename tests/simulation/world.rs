@@ -208,6 +208,7 @@ impl World {
             queue: VecDeque::new(),
             hand: Vec::new(),
             over: None,
+            warnings: Vec::new(),
         };
         let actions = session.run.start(Duration::ZERO);
         session.carry_out(actions, self);
@@ -245,6 +246,7 @@ pub struct Session {
     /// Taken and not yet committed.
     pub hand: Vec<Batch>,
     pub over: Option<Result<(), Error>>,
+    pub warnings: Vec<String>,
 }
 
 impl Session {
@@ -311,7 +313,7 @@ impl Session {
             match action {
                 Action::Emit(batch) => self.queue.push_back(batch),
                 Action::Save(save) => self.save(&save, world),
-                Action::Warn(_) => {}
+                Action::Warn(line) => self.warnings.push(line),
                 Action::Fail(error) => self.over = Some(Err(error)),
                 Action::End => self.over = Some(Ok(())),
                 request => {
