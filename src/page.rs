@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,41 @@ use crate::position::{SequenceNumber, ShardId};
 /// Retention is decided by the service, so ages are measured with its clock, never with ours.
 pub type Millis = i64;
 
+/// What a service asks of who reads it, and what its answers can say. The core decides by this
+/// instead of knowing which service it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
+    /// The largest page of a shard, in bytes of memory to set aside before asking for it.
+    pub page_bytes: usize,
+    /// The same for a page of the table's scan.
+    pub scan_page_bytes: usize,
+    /// The least time between two requests for pages of one shard.
+    pub pause: Duration,
+    /// What one shard gives its readers, in bytes of records a second; `None` where nothing is known.
+    pub shard_bytes_per_second: Option<u32>,
+    /// Whether a shard can be opened at a moment (`OpenAt::Time`).
+    pub opens_at_time: bool,
+    /// Whether a page says how far it is behind the end of its shard (`Page::behind`).
+    pub tells_lag: bool,
+    /// Whether the service pushes pages: a fetch waits for one itself, and an empty one is no reason to pause.
+    pub pushes: bool,
+}
+
+impl Terms {
+    /// Nothing is asked and nothing is told: as DynamoDB Streams, with pages of this many bytes.
+    pub const fn of_pages(page_bytes: usize, scan_page_bytes: usize) -> Self {
+        Self {
+            page_bytes,
+            scan_page_bytes,
+            pause: Duration::ZERO,
+            shard_bytes_per_second: None,
+            opens_at_time: false,
+            tells_lag: false,
+            pushes: false,
+        }
+    }
+}
+
 /// One ordered piece of a stream, as its listing describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
@@ -22,6 +58,15 @@ pub struct Shard {
     pub starting: Option<SequenceNumber>,
     /// Present exactly when the shard is closed.
     pub ending: Option<SequenceNumber>,
+    /// Which hashes of partition keys are its own; `None` where the service does not tell.
+    pub hash_keys: Option<HashKeys>,
+}
+
+/// The hashes (MD5 of partition keys, as numbers) from `first` up to and with `last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashKeys {
+    pub first: u128,
+    pub last: u128,
 }
 
 impl Shard {
@@ -59,6 +104,18 @@ pub enum StreamStatus {
     Disabled,
 }
 
+impl StreamStatus {
+    /// As the service writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enabling => "ENABLING",
+            Self::Enabled => "ENABLED",
+            Self::Disabling => "DISABLING",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
 /// A cursor and the service's time when it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -73,6 +130,8 @@ pub enum OpenAt {
     Latest,
     At(SequenceNumber),
     After(SequenceNumber),
+    /// The first record that arrived at this moment or later, by the service's clock.
+    Time(Millis),
 }
 
 /// One answer with records, kept as the bytes the service sent.
@@ -85,7 +144,35 @@ pub struct Page {
     pub records: Range<usize>,
     /// Where to go on; `None` is the end of the shard, also when the page has records.
     pub next: Option<Cursor>,
+    /// How far behind the end of the shard the page ends; zero when nothing is behind it.
+    pub behind: Option<Millis>,
+    /// The shards that go on where this one ends, where its last page names them.
+    pub children: Vec<Shard>,
+    /// What the listing says of the shard; filled in by the run.
+    pub hash_keys: Option<HashKeys>,
+    /// The service's time when it gave the page, or a moment before that.
     pub server_time: Option<Millis>,
+}
+
+impl Page {
+    /// What a fetch gives when the service has pushed nothing yet: neither records nor that there are none.
+    pub fn nothing_yet(shard: &ShardId, cursor: &Cursor) -> Self {
+        Self {
+            shard: shard.clone(),
+            body: Bytes::new(),
+            records: 0..0,
+            next: Some(cursor.clone()),
+            behind: None,
+            children: Vec::new(),
+            hash_keys: None,
+            server_time: None,
+        }
+    }
+
+    /// Whether this is no answer of the service.
+    pub fn says_nothing(&self) -> bool {
+        self.body.is_empty()
+    }
 }
 
 /// One of the parts into which a parallel scan cuts a table: `index` of `total`.
@@ -169,6 +256,16 @@ impl ViewType {
     pub fn has_new_image(self) -> bool {
         matches!(self, Self::NewImage | Self::NewAndOldImages)
     }
+
+    /// As the service writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KeysOnly => "KEYS_ONLY",
+            Self::NewImage => "NEW_IMAGE",
+            Self::OldImage => "OLD_IMAGE",
+            Self::NewAndOldImages => "NEW_AND_OLD_IMAGES",
+        }
+    }
 }
 
 /// What a table is, whether or not it has a stream.
@@ -200,6 +297,8 @@ pub struct Description {
     pub keys: Vec<KeyAttribute>,
     pub view: ViewType,
     pub status: StreamStatus,
+    /// How long the stream keeps a record.
+    pub retention: Millis,
     /// The table's own count of its items and bytes, some hours old; `None` when it is not known.
     pub items: Option<u64>,
     pub bytes: Option<u64>,

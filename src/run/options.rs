@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::SnapshotOptions;
+use crate::page::{Millis, Terms};
 use crate::position::{Position, ShardId};
 
 /// When this stream begins, where the checkpoint knows nothing yet.
@@ -12,6 +13,8 @@ pub enum Start {
     Snapshot,
     Earliest,
     Latest,
+    /// At the records that arrived at this moment or later, by the service's clock.
+    Time(Millis),
     /// `(None, position)` is allowed once: the one listed shard that can hold it.
     Positions {
         positions: Vec<(Option<ShardId>, Position)>,
@@ -54,10 +57,7 @@ pub struct Options {
     pub batch_bytes: usize,
     pub batch_wait: Duration,
     pub memory_limit: usize,
-    /// The largest page the source may give; set aside before each request.
-    pub page_bytes: usize,
-    /// The same for a page of the table's scan.
-    pub scan_page_bytes: usize,
+    pub terms: Terms,
     pub snapshot: SnapshotOptions,
     pub on_gap: OnGap,
     pub poll_interval: Duration,

@@ -2,7 +2,9 @@
 
 pub mod budget;
 pub mod envelope;
+pub mod fan_out;
 mod key;
+pub mod kinesis;
 mod scan;
 pub mod streams;
 
@@ -12,6 +14,7 @@ use std::pin::Pin;
 use crate::error::Result;
 use crate::page::{
     Cursor, Description, ItemsPage, Listing, OpenAt, Opened, Page, ScanRequest, Scope, TableDescription,
+    Terms,
 };
 use crate::position::ShardId;
 
@@ -22,11 +25,16 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 /// Every call is one attempt with the source's own timeouts. Whether and when to try again is
 /// decided by the reader, which is pure; errors say by their kind what they mean.
 pub trait Source: Send + Sync + 'static {
-    /// Finds the table and its newest stream.
+    /// Finds the table and its newest stream, or the stream that stands alone.
     fn describe(&self) -> Answer<'_, Description>;
 
     /// Finds the table alone: enough for a scan of a table without a stream.
     fn describe_table(&self) -> Answer<'_, TableDescription>;
+
+    /// What the service says of the source that its readers should know, in sentences.
+    fn cautions(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Turns the table's stream on, with new and old images, and waits until it is there.
     /// A stream that is on already and has new images is left as it is.
@@ -44,9 +52,6 @@ pub trait Source: Send + Sync + 'static {
     /// Reads one page of the table itself. The table's keys are always among what is read.
     fn scan<'a>(&'a self, request: &'a ScanRequest) -> Answer<'a, ItemsPage>;
 
-    /// The largest answer `fetch` may give, in bytes of memory to set aside before asking.
-    fn page_bytes(&self) -> usize;
-
-    /// The largest answer `scan` may give, in bytes of memory to set aside before asking.
-    fn scan_page_bytes(&self) -> usize;
+    /// What the service asks of its readers.
+    fn terms(&self) -> Terms;
 }

@@ -1,5 +1,6 @@
 //! DynamoDB Streams: a table's changes of the last 24 hours, and the table itself to begin with.
 
+mod cautions;
 mod describe;
 mod enable;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use crate::aws::clients::Clients;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{
     Cursor, Description, ItemsPage, Listing, Millis, OpenAt, Opened, Page, ScanRequest, Scope, Shard,
-    StreamStatus, TableDescription,
+    StreamStatus, TableDescription, Terms,
 };
 use crate::position::{SequenceNumber, ShardId};
 use crate::source::budget::SharedBudget;
@@ -32,6 +33,21 @@ const DESCRIBE_STREAM_RATE: f64 = 10.0;
 
 /// The most records GetRecords gives (API reference).
 const PAGE_RECORDS: i32 = 1000;
+
+/// GetRecords gives at most 1 MB of data. As text that is more: base64 adds a third to binary
+/// values, names and type tags come with every attribute, and the piecewise body is put
+/// together beside its last piece. Only text made of control characters would pass 4 MiB,
+/// and such a page is still read.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// Scan reads at most 1 MB of items, counted without the JSON around them. The smallest
+/// attributes grow most: a digit under a name of one letter counts 3 bytes and is 14 as text
+/// (`"a":{"N":"1"},`). Only long lists of booleans and nulls, or text made of control
+/// characters, would pass five times their size, and such a page is still read.
+pub(super) const SCAN_PAGE_BYTES: usize = 5 << 20;
+
+/// The stream keeps records this long (Developer Guide, "Change data capture for DynamoDB Streams").
+pub const RETENTION: Millis = 24 * 60 * 60 * 1000;
 
 /// What the SDK parses in place of a page; it has no required members.
 const STUB: &[u8] = br#"{"Records":[]}"#;
@@ -116,10 +132,11 @@ impl Streams {
             OpenAt::Latest => (ShardIteratorType::Latest, None),
             OpenAt::At(number) => (ShardIteratorType::AtSequenceNumber, Some(number)),
             OpenAt::After(number) => (ShardIteratorType::AfterSequenceNumber, Some(number)),
+            OpenAt::Time(_) => return Err(Error::internal("DynamoDB Streams open no shard at a moment")),
         };
         let request = room.clients.streams.get_shard_iterator();
         let request = request.stream_arn(stream).shard_id(shard.as_str()).shard_iterator_type(kind);
-        let request = request.set_sequence_number(sequence.map(|number| number.as_str().to_owned()));
+        let request = request.set_sequence_number(sequence.map(|number| number.record().to_owned()));
         let output = request.customize().interceptor(keep.clone()).send().await;
         let subject = format!("shard {shard}");
         let output = output.map_err(|error| {
@@ -139,7 +156,16 @@ impl Streams {
         let envelope = Envelope::<OfRecords>::read(&body)
             .map_err(|error| Error::new(error.kind(), format!("shard {shard}: {error}")).with_shard(shard))?;
         let next = envelope.about.next.map(|next| Cursor(next.into()));
-        Ok(Page { shard: shard.clone(), body, records: envelope.elements, next, server_time })
+        Ok(Page {
+            shard: shard.clone(),
+            body,
+            records: envelope.elements,
+            next,
+            behind: None,
+            children: Vec::new(),
+            hash_keys: None,
+            server_time,
+        })
     }
 
     async fn scan(&self, request: &ScanRequest) -> Result<ItemsPage> {
@@ -162,6 +188,10 @@ impl Source for Streams {
         Box::pin(self.describe_table_alone())
     }
 
+    fn cautions(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(self.cautions_of_table())
+    }
+
     fn enable_stream(&self) -> Answer<'_, Description> {
         Box::pin(self.enable(enable::pauses()))
     }
@@ -182,20 +212,8 @@ impl Source for Streams {
         Box::pin(Streams::scan(self, request))
     }
 
-    /// GetRecords gives at most 1 MB of data. As text that is more: base64 adds a third to binary
-    /// values, names and type tags come with every attribute, and the piecewise body is put
-    /// together beside its last piece. Only text made of control characters would pass 4 MiB,
-    /// and such a page is still read.
-    fn page_bytes(&self) -> usize {
-        4 << 20
-    }
-
-    /// Scan reads at most 1 MB of items, counted without the JSON around them. The smallest
-    /// attributes grow most: a digit under a name of one letter counts 3 bytes and is 14 as text
-    /// (`"a":{"N":"1"},`). Only long lists of booleans and nulls, or text made of control
-    /// characters, would pass five times their size, and such a page is still read.
-    fn scan_page_bytes(&self) -> usize {
-        5 << 20
+    fn terms(&self) -> Terms {
+        Terms::of_pages(PAGE_BYTES, SCAN_PAGE_BYTES)
     }
 }
 
@@ -294,6 +312,7 @@ fn shard(listed: &SdkShard) -> Result<Shard> {
             .collect(),
         starting: number(range.and_then(|range| range.starting_sequence_number()))?,
         ending: number(range.and_then(|range| range.ending_sequence_number()))?,
+        hash_keys: None,
     })
 }
 

@@ -33,8 +33,7 @@ pub(super) async fn open(
         }
     };
     let source = plan.source;
-    options.page_bytes = source.page_bytes();
-    options.scan_page_bytes = source.scan_page_bytes();
+    options.terms = source.terms();
     let description = describe(source.as_ref(), &options, plan.enable_stream, checkpoint.as_ref()).await?;
     let schema = checkpoint.as_ref().map(|checkpoint: &Checkpoint| checkpoint.schema.clone());
     let mut decoder = (plan.decoder)(&description, schema.as_deref())?;

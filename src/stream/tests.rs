@@ -16,7 +16,7 @@ use crate::checkpoint::memory::MemoryStore;
 use crate::decode::{Pushed, Room, Skip};
 use crate::page::{
     Cursor, ItemsPage, Listing, OpenAt, Opened, Page, ScanKey, ScanRequest, Scope, Segment, Shard,
-    StreamStatus, TableDescription, ViewType,
+    StreamStatus, TableDescription, Terms, ViewType,
 };
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::run::{Keeper, OnGap, SnapshotOptions, Start};
@@ -93,7 +93,7 @@ impl Source for Script {
 
     fn list<'a>(&'a self, _: &'a str, _: &'a Scope) -> source::Answer<'a, Listing> {
         let id = ShardId::from("shard-1");
-        let shards = vec![Shard { id, parents: vec![], starting: None, ending: None }];
+        let shards = vec![Shard { id, parents: vec![], starting: None, ending: None, hash_keys: None }];
         let listing =
             Listing { shards, status: StreamStatus::Enabled, complete: true, server_time: Some(1_000_000) };
         Box::pin(async { Ok(listing) })
@@ -137,12 +137,8 @@ impl Source for Script {
         })
     }
 
-    fn page_bytes(&self) -> usize {
-        1 << 20
-    }
-
-    fn scan_page_bytes(&self) -> usize {
-        1 << 20
+    fn terms(&self) -> Terms {
+        Terms::of_pages(1 << 20, 1 << 20)
     }
 }
 
@@ -154,7 +150,16 @@ fn page(numbers: &[i64]) -> Page {
     let body: Vec<_> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let records = 0..body.len();
     let shard = ShardId::from("shard-1");
-    Page { shard, body: Bytes::from(body), records, next: Some(cursor()), server_time: Some(1_000_000) }
+    Page {
+        shard,
+        body: Bytes::from(body),
+        records,
+        next: Some(cursor()),
+        behind: None,
+        children: vec![],
+        hash_keys: None,
+        server_time: Some(1_000_000),
+    }
 }
 
 fn description() -> Description {
@@ -165,6 +170,7 @@ fn description() -> Description {
         keys: vec![],
         view: ViewType::NewImage,
         status: StreamStatus::Enabled,
+        retention: 24 * 60 * 60 * 1000,
         items: Some(3),
         bytes: Some(300),
     }
@@ -387,8 +393,7 @@ fn options(follow: bool) -> Options {
         batch_bytes: 1 << 20,
         batch_wait: Duration::ZERO,
         memory_limit: 64 << 20,
-        page_bytes: 0,
-        scan_page_bytes: 0,
+        terms: Terms::of_pages(0, 0),
         snapshot: SnapshotOptions::default(),
         on_gap: OnGap::Fail,
         poll_interval: Duration::from_millis(5),

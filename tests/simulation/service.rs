@@ -7,6 +7,7 @@ use shardarrow::page::{
 };
 use shardarrow::position::{SequenceNumber, ShardId};
 use shardarrow::source::envelope::{Envelope, OfItems, OfRecords};
+use shardarrow::source::streams::RETENTION;
 use twin::{Aws, AwsError, DescribeStream, IteratorType};
 
 pub fn describe(aws: &mut Aws, table: &str) -> Result<Description> {
@@ -22,6 +23,7 @@ pub fn describe(aws: &mut Aws, table: &str) -> Result<Description> {
         keys: vec![KeyAttribute { name: "k".into(), kind: KeyKind::Text }],
         view: ViewType::NewAndOldImages,
         status: parse_status(status),
+        retention: RETENTION,
         items: Some(answer.item_count as u64),
         bytes: Some(answer.table_size_bytes as u64),
     })
@@ -60,6 +62,7 @@ fn shard(description: &twin::ShardDescription) -> Shard {
         parents: description.parent_shard_id.iter().map(|parent| ShardId::new(parent.as_str())).collect(),
         starting: Some(number(&description.sequence_number_range.starting_sequence_number)),
         ending: description.sequence_number_range.ending_sequence_number.as_deref().map(number),
+        hash_keys: None,
     }
 }
 
@@ -69,6 +72,7 @@ pub fn open(aws: &mut Aws, stream: &str, shard: &ShardId, at: &OpenAt) -> Result
         OpenAt::Latest => (IteratorType::Latest, None),
         OpenAt::At(number) => (IteratorType::AtSequenceNumber, Some(number.as_str())),
         OpenAt::After(number) => (IteratorType::AfterSequenceNumber, Some(number.as_str())),
+        OpenAt::Time(_) => unreachable!("DynamoDB Streams open no shard at a moment"),
     };
     let cursor = aws.get_shard_iterator(stream, shard.as_str(), kind, sequence).map_err(failure)?;
     Ok(Opened { cursor: Cursor(cursor.into()), server_time: Some(aws.now_ms()) })
@@ -78,13 +82,23 @@ pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
     let body = aws.get_records_body(&cursor.0, Some(1000)).map_err(failure)?;
     let envelope = Envelope::<OfRecords>::read(&body)?;
     let next = envelope.about.next.map(|next| Cursor(next.into()));
-    Ok(Page { shard: shard.clone(), records: envelope.elements, next, server_time: Some(aws.now_ms()), body })
+    Ok(Page {
+        shard: shard.clone(),
+        records: envelope.elements,
+        next,
+        behind: None,
+        children: Vec::new(),
+        hash_keys: None,
+        server_time: Some(aws.now_ms()),
+        body,
+    })
 }
 
 /// One page of a scan, as the real source makes it of the body.
 pub fn scan(aws: &mut Aws, table: &str, request: &ScanRequest) -> Result<ItemsPage> {
     let segment = request.segment;
     let mut asked = twin::ScanRequest::of(table).segment(segment.index.into(), segment.total.into());
+    asked.consistent_read = Some(request.consistent);
     if let Some(after) = &request.after {
         let key: twin::Attributes = serde_json::from_str(&after.0).unwrap();
         asked = asked.after(&key);

@@ -4,6 +4,7 @@
 mod columns;
 mod growth;
 mod items;
+mod kinesis;
 mod pages;
 mod properties;
 mod resumed;
@@ -28,7 +29,16 @@ pub(super) fn page(records: &str) -> Page {
 
 pub(super) fn page_of(body: Bytes) -> Page {
     let end = body.len().saturating_sub(2);
-    Page { shard: "shard-1".into(), records: 12.min(end)..end, body, next: None, server_time: None }
+    Page {
+        shard: "shard-1".into(),
+        records: 12.min(end)..end,
+        body,
+        next: None,
+        behind: None,
+        children: vec![],
+        hash_keys: None,
+        server_time: None,
+    }
 }
 
 /// A record as the service writes it; `change` are further members of `dynamodb`.

@@ -10,7 +10,7 @@ fn sample(name: &str) -> Page {
         Some(at) => (text.to_owned(), at + 1, text.rfind(']').unwrap()),
         None => (format!("[{text}]"), 1, text.len() + 1),
     };
-    Page { shard: "s".into(), body: Bytes::from(body), records: start..end, next: None, server_time: None }
+    Page { records: start..end, ..page_of(Bytes::from(body)) }
 }
 
 fn decode_sample(name: &str, keys: &[KeyAttribute], options_json: &str) -> (RecordBatch, Pushed) {

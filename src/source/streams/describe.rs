@@ -7,7 +7,7 @@ use aws_sdk_dynamodbstreams::types::{StreamDescription, StreamViewType};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Room, Streams, status};
+use super::{RETENTION, Room, Streams, status};
 use crate::aws::arn::{Arn, Target};
 use crate::aws::capture::Keep;
 use crate::error::{Error, ErrorKind, Result};
@@ -151,6 +151,7 @@ fn description(table: TableDescription, stream_arn: &str, stream: &StreamDescrip
         keys: table.keys,
         view: view(stream)?,
         status: status(stream),
+        retention: RETENTION,
         items: table.items,
         bytes: table.bytes,
     })

@@ -240,8 +240,20 @@ async fn a_listing_goes_on_over_empty_pages_to_its_end() {
     ]);
     let listing = Source::list(&streams(&server), STREAM, &Scope::Full).await.unwrap();
     let number = |text| Some(SequenceNumber::parse(text).unwrap());
-    let a = Shard { id: "a".into(), parents: vec![], starting: number("9"), ending: number("10") };
-    let c = Shard { id: "c".into(), parents: vec!["a".into()], starting: number("11"), ending: None };
+    let a = Shard {
+        id: "a".into(),
+        parents: vec![],
+        starting: number("9"),
+        ending: number("10"),
+        hash_keys: None,
+    };
+    let c = Shard {
+        id: "c".into(),
+        parents: vec!["a".into()],
+        starting: number("11"),
+        ending: None,
+        hash_keys: None,
+    };
     let (status, server_time) = (StreamStatus::Enabled, Some(DATE_MILLIS));
     assert_eq!(listing, Listing { shards: vec![a, c], status, complete: true, server_time });
     let starts: Vec<_> =
@@ -319,6 +331,7 @@ fn described(keys: [KeyKind; 2]) -> Description {
         ],
         view: ViewType::NewImage,
         status: StreamStatus::Enabled,
+        retention: RETENTION,
         items: None,
         bytes: None,
     }

@@ -104,6 +104,10 @@ pub struct Knobs {
     /// A Scan without ConsistentRead sees the table as it was so long ago, as far as the knob
     /// was set when it changed. Documented that it may lag; the length is assumed.
     pub scan_stale_ms: Millis,
+    /// The same for a Scan with ConsistentRead: the stream is ahead of the table. Assumed, and
+    /// nothing says that it happens: such a read sees "all prior write operations that were
+    /// successful", and a write may be in the stream before its answer says that it was.
+    pub scan_behind_ms: Millis,
     /// A key that a Scan gave out is refused for any other segment or total (documented that it
     /// is good for no other). False refuses it only where its place is outside the segment
     /// (recorded), and then a wrong total skips items in silence.
@@ -164,6 +168,7 @@ impl Default for Knobs {
             scan_page_bytes: 1_048_576,
             scan_empty_pages: 0,
             scan_stale_ms: 0,
+            scan_behind_ms: 0,
             scan_strict_keys: true,
             scan_members: ScanMembers::Sorted,
             scan_units_per_second: None,

@@ -236,7 +236,7 @@ impl Table {
                 return Err(segment.refuses_key());
             }
         }
-        let stale = if request.is_consistent() { 0 } else { knobs.scan_stale_ms };
+        let stale = if request.is_consistent() { knobs.scan_behind_ms } else { knobs.scan_stale_ms };
         let undo = if stale > 0 { self.past.undo(now.saturating_sub(stale)) } else { Undo::default() };
         let empties = self.issued.empties(start.as_ref());
         let empty =
