@@ -64,7 +64,9 @@ impl<'a> Envelope<'a> {
                 envelope.change(&mut change_seen, cursor, &mut visit)
             }
             other if other.eq_ignore_ascii_case(b"userIdentity") => envelope.identity(cursor),
-            other if envelope.origin == Origin::Kinesis && other.eq_ignore_ascii_case(b"tableName") => envelope.table(cursor),
+            other if envelope.origin == Origin::Kinesis && other.eq_ignore_ascii_case(b"tableName") => {
+                envelope.table(cursor)
+            }
             _ => cursor.skip_value(),
         })?;
         if let Some(ticks) = envelope.ticks {
@@ -192,7 +194,10 @@ impl<'a> Envelope<'a> {
             b"MILLISECOND" => false,
             b"MICROSECOND" => true,
             _ => {
-                return bad_record(format!("{what} {:?} is neither MILLISECOND nor MICROSECOND", name.lossy()));
+                return bad_record(format!(
+                    "{what} {:?} is neither MILLISECOND nor MICROSECOND",
+                    name.lossy()
+                ));
             }
         };
         self.ticks_are_micros = Some(once(self.ticks_are_micros, are_micros, what)?);

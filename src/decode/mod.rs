@@ -297,6 +297,8 @@ pub fn decoder(
                 &[
                     ("images", options.images == Images::Json),
                     ("old_image", options.old_image),
+                    ("image_hashes", options.image_hashes),
+                    ("table", options.table.is_some()),
                     ("keys", !keys.is_empty()),
                 ],
             )?;
