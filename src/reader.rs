@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::budget::{Backoff, Jitter, Pace};
 use crate::error::{Error, ErrorKind};
-use crate::page::{Cursor, Millis, OpenAt};
+use crate::page::{Cursor, Millis, OpenAt, Page, Terms};
 use crate::position::{Position, SequenceNumber, ShardId};
 
 /// Time since the run began.
@@ -16,9 +16,17 @@ pub const QUIET_CALLS: u32 = 10;
 /// What was verified this much less than the retention ago may be trimmed while it is being asked for.
 const UNSAFE: Millis = 60_000;
 
+/// A verified moment is worth writing down when it is this much later than the one before: a service
+/// that tells how far behind a page is verifies its idle shards with every page.
+const WORTH_TELLING: Millis = 10_000;
+
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const CLOSED_POLL: Duration = Duration::from_millis(20);
 const BAD_PAGES: u32 = 5;
+
+/// A cursor that expires sooner is the service's failure: it keeps them for minutes.
+const FRESH: Duration = Duration::from_secs(60);
+
 const DENIALS: u32 = 4;
 
 #[derive(Debug)]
@@ -36,13 +44,33 @@ pub struct Reader {
     pub due: Now,
     /// A record was created far enough behind the moment at which a bounded run ends.
     pub newest: Option<Millis>,
+    /// How far behind the end of the shard the last page ended, where the service tells.
+    pub behind: Option<Millis>,
+    /// When the service last said that nothing is behind what was read.
+    pub reached_end: Option<Millis>,
     pub counts: Counts,
+    terms: Terms,
+    /// The verified moment that was told last.
+    told: Option<Millis>,
     quiet: Quiet,
     backoff: Backoff,
     pace: Pace,
     bad_pages: u32,
     denials: u32,
-    failing: Option<(Now, Error)>,
+    /// Times in a row that the position was called trimmed.
+    trims: u32,
+    /// When the cursor came.
+    fresh_since: Now,
+    failing: Option<Failing>,
+}
+
+/// Calls that fail, since when.
+#[derive(Debug)]
+struct Failing {
+    since: Now,
+    error: Error,
+    /// A page failed, or could not be come by: a cursor alone does not end this.
+    page: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,22 +130,28 @@ pub enum Reaction {
 }
 
 impl Reader {
-    pub fn new(id: ShardId, position: Position, verified: Option<Millis>) -> Self {
+    pub fn new(id: ShardId, position: Position, verified: Option<Millis>, terms: Terms) -> Self {
         Self {
             id,
             position,
+            terms,
             created_before: None,
             skip_through: None,
             verified,
+            told: verified,
             phase: Phase::Closed,
             due: Duration::ZERO,
             newest: None,
+            behind: None,
+            reached_end: None,
             counts: Counts::default(),
             quiet: Quiet::default(),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
             pace: Pace::default(),
             bad_pages: 0,
             denials: 0,
+            trims: 0,
+            fresh_since: Duration::ZERO,
             failing: None,
         }
     }
@@ -134,10 +168,27 @@ impl Reader {
     fn open_at(&self) -> OpenAt {
         match &self.position {
             _ if self.skip_through.is_some() => OpenAt::Beginning,
-            Position::Beginning => OpenAt::Beginning,
+            Position::Beginning => match self.created_before {
+                Some(moment) if self.terms.opens_at_time => OpenAt::Time(moment),
+                _ => OpenAt::Beginning,
+            },
+            // The parts of a record come with the whole.
+            Position::At(number) | Position::After(number) if number.sub().is_some() => {
+                OpenAt::At(number.clone())
+            }
             Position::At(number) => OpenAt::At(number.clone()),
             Position::After(number) => OpenAt::After(number.clone()),
         }
+    }
+
+    /// Records, or parts of one, up to here have been read although the service gives them again.
+    pub fn through(&self) -> Option<SequenceNumber> {
+        let part = match &self.position {
+            Position::After(number) => number.sub().map(|_| number.clone()),
+            Position::At(number) => number.sub()?.checked_sub(1).map(|before| number.part(before)),
+            Position::Beginning => None,
+        };
+        self.skip_through.clone().or(part)
     }
 
     /// Whether records between what is verified and the oldest the service keeps may be lost.
@@ -145,40 +196,99 @@ impl Reader {
         self.verified.is_some_and(|verified| server_now - verified > retention - UNSAFE)
     }
 
-    pub fn opened(&mut self, cursor: Cursor) {
-        self.recover();
+    /// Reads what is left of the shard from its beginning, behind the position.
+    pub fn start_over(&mut self) {
+        self.skip_through = match &self.position {
+            Position::After(number) => Some(number.clone()),
+            Position::Beginning | Position::At(_) => None,
+        };
+        if matches!(self.position, Position::At(_)) {
+            self.position = Position::Beginning;
+        }
+    }
+
+    /// It is asked now. What it waited beyond `due`, for want of memory, is not the service's failing.
+    pub fn asking(&mut self, now: Now) {
+        if let Some(failing) = &mut self.failing {
+            failing.since += now.saturating_sub(self.due);
+        }
+    }
+
+    pub fn opened(&mut self, cursor: Cursor, now: Now) {
+        if !self.failing.as_ref().is_some_and(|failing| failing.page) {
+            self.recover();
+        }
+        self.fresh_since = now;
         self.phase = Phase::Open(cursor);
     }
 
-    /// A page with records came: ask for the next one at once.
-    pub fn progressed(&mut self, next: Option<Cursor>, now: Now) {
-        self.recover();
-        self.bad_pages = 0;
-        self.pace.succeed();
+    /// A page with records came: ask for the next one as soon as the service allows it.
+    pub fn progressed(&mut self, page: &Page, now: Now) {
+        self.came(page, now);
         self.quiet = Quiet::default();
-        self.due = now + self.pace.interval();
-        self.phase = next.map_or(Phase::Ending, Phase::Open);
+        self.due = now + self.pause_behind(page);
     }
 
-    /// An empty page came. Returns the moment up to which the shard is now verified, if that moved.
-    pub fn found_nothing(
-        &mut self,
-        next: Option<Cursor>,
-        server_time: Option<Millis>,
-        idle: &Idle,
-        now: Now,
-    ) -> Option<Millis> {
-        self.recover();
-        self.bad_pages = 0;
-        self.pace.succeed();
-        let verified = self.quiet.count(server_time, now);
-        self.due = now + self.pace.interval().max(idle.pause(self.quiet.calls));
-        self.phase = next.map_or(Phase::Ending, Phase::Open);
-        if verified > self.verified {
-            self.verified = verified;
+    /// An empty page came. Returns the moment up to which the shard is now verified, if that moved
+    /// so far that it should be written down.
+    pub fn found_nothing(&mut self, page: &Page, idle: &Idle, now: Now) -> Option<Millis> {
+        self.came(page, now);
+        let verified = match page.behind {
+            // More is coming: the service has not looked through all of the shard yet.
+            Some(behind @ 1..) => {
+                self.quiet = Quiet::default();
+                page.server_time.map(|time| time - behind)
+            }
+            Some(_) => {
+                self.quiet.count(page.server_time, now);
+                self.reached_end = self.reached_end.max(page.server_time);
+                page.server_time
+            }
+            None => self.quiet.count(page.server_time, now),
+        };
+        let at_once = self.is_behind() || self.terms.pushes;
+        let idle = if at_once { Duration::ZERO } else { idle.pause(self.quiet.calls) };
+        self.due = now + self.pause_behind(page).max(idle);
+        if verified <= self.verified {
+            return None;
+        }
+        self.verified = verified;
+        let apart = page.behind.map_or(0, |_| WORTH_TELLING);
+        if verified >= self.told.map(|told| told + apart) {
+            self.told = verified;
             return verified;
         }
         None
+    }
+
+    /// The service has pushed nothing yet: the others have their turn, then the same is asked again.
+    /// That is no success: it says nothing about the shard, and ends no failure.
+    pub fn waited(&mut self, cursor: Cursor, now: Now) {
+        self.phase = Phase::Open(cursor);
+        self.due = now;
+    }
+
+    fn came(&mut self, page: &Page, now: Now) {
+        self.recover();
+        (self.bad_pages, self.trims) = (0, 0);
+        self.fresh_since = now;
+        self.pace.succeed();
+        self.behind = page.behind;
+        self.phase = page.next.clone().map_or(Phase::Ending, Phase::Open);
+    }
+
+    /// Whether the service said that the shard holds more than was read.
+    pub fn is_behind(&self) -> bool {
+        self.behind.is_some_and(|behind| behind > 0)
+    }
+
+    /// What the service asks for between two pages, or has taught by refusing them.
+    fn pause_behind(&self, page: &Page) -> Duration {
+        // Data comes as base64, four characters for three bytes.
+        let bytes = page.body.len() as f64 * 0.75;
+        let rate = self.terms.shard_bytes_per_second.map(f64::from);
+        let paid = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes / rate));
+        paid.max(self.terms.pause).max(self.pace.interval())
     }
 
     /// Whether only empty pages have come for `settle`, by at least `QUIET_CALLS` calls.
@@ -189,7 +299,8 @@ impl Reader {
 
     /// Whether the last pages were all empty, as far as anybody can tell on an open shard.
     pub fn is_caught_up(&self) -> bool {
-        self.quiet.calls >= QUIET_CALLS / 2 || self.phase == Phase::Finished
+        let nothing_behind = self.behind == Some(0);
+        nothing_behind || self.quiet.calls >= QUIET_CALLS / 2 || self.phase == Phase::Finished
     }
 
     /// Silence counts from now on, and the shard is asked at once.
@@ -208,9 +319,18 @@ impl Reader {
     pub fn failed(&mut self, error: Error, limits: &Limits, jitter: &mut Jitter, now: Now) -> Reaction {
         let error = error.with_shard(&self.id);
         match error.kind() {
-            ErrorKind::IteratorExpired => return self.expired(now),
+            ErrorKind::IteratorExpired => {
+                self.counts.expired += 1;
+                if now.saturating_sub(self.fresh_since) >= FRESH {
+                    self.reopen(now);
+                    return Reaction::Retry;
+                }
+            }
             ErrorKind::NotFound => return self.doubt(Doubt::NotFound),
-            ErrorKind::Trimmed => return self.doubt(Doubt::Trimmed),
+            ErrorKind::Trimmed => {
+                self.trims += 1;
+                return self.doubt(Doubt::Trimmed);
+            }
             ErrorKind::BadPage => self.bad_pages += 1,
             ErrorKind::AccessDenied => self.denials += 1,
             ErrorKind::Throttled => {
@@ -229,28 +349,34 @@ impl Reader {
 
     fn retry(&mut self, error: Error, limits: &Limits, jitter: &mut Jitter, now: Now) -> Reaction {
         self.counts.retries += 1;
-        let (since, _) = self.failing.get_or_insert((now, error.clone()));
-        if now.saturating_sub(*since) > limits.stall_timeout {
+        let page = matches!(self.phase, Phase::Fetching(_) | Phase::Doubtful(_));
+        let failing = self.failing.get_or_insert(Failing { since: now, error: error.clone(), page });
+        (failing.error, failing.page) = (error.clone(), failing.page || page);
+        if now.saturating_sub(failing.since) > limits.stall_timeout {
             return Reaction::Fail(stalled(&self.id, limits.stall_timeout, error));
         }
-        self.due = now + self.backoff.fail(jitter.draw()).max(self.pace.interval());
+        let pause = self.pace.interval().max(self.terms.pause);
+        self.due = now + self.backoff.fail(jitter.draw()).max(pause);
         // A page that could not be used may have been used in part, so the cursor is not asked again.
         self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Fetching(cursor) if error.kind() != ErrorKind::BadPage => Phase::Open(cursor),
+            Phase::Fetching(cursor)
+                if !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
+            {
+                Phase::Open(cursor)
+            }
             _ => Phase::Closed,
         };
-        Reaction::Retry
-    }
-
-    fn expired(&mut self, now: Now) -> Reaction {
-        self.counts.expired += 1;
-        self.reopen(now);
         Reaction::Retry
     }
 
     fn doubt(&mut self, doubt: Doubt) -> Reaction {
         self.phase = Phase::Doubtful(doubt);
         Reaction::Doubt
+    }
+
+    /// Whether the position was called trimmed before, with no page in between.
+    pub fn is_trimmed_again(&self) -> bool {
+        self.trims > 1
     }
 
     fn recover(&mut self) {
@@ -260,7 +386,7 @@ impl Reader {
     }
 
     pub fn last_failure(&self) -> Option<&Error> {
-        self.failing.as_ref().map(|(_, error)| error)
+        self.failing.as_ref().map(|failing| &failing.error)
     }
 }
 
@@ -328,9 +454,37 @@ mod tests {
     const LIMITS: Limits = Limits { stall_timeout: Duration::from_secs(60) };
 
     fn reader() -> Reader {
-        let mut reader = Reader::new("s".into(), Position::Beginning, None);
+        reader_with(Terms::of_pages(1, 1))
+    }
+
+    fn reader_with(terms: Terms) -> Reader {
+        let mut reader = Reader::new("s".into(), Position::Beginning, None, terms);
         reader.phase = Phase::Fetching(cursor());
         reader
+    }
+
+    /// As Kinesis: five pages and 2 MB a second.
+    fn paced() -> Reader {
+        reader_with(Terms {
+            pause: SECOND / 5,
+            shard_bytes_per_second: Some(2_000_000),
+            opens_at_time: true,
+            tells_lag: true,
+            ..Terms::of_pages(1, 1)
+        })
+    }
+
+    fn page(server_time: Option<Millis>, behind: Option<Millis>) -> Page {
+        Page {
+            shard: "s".into(),
+            body: Vec::new().into(),
+            records: 0..0,
+            next: Some(cursor()),
+            behind,
+            children: Vec::new(),
+            hash_keys: None,
+            server_time,
+        }
     }
 
     fn cursor() -> Cursor {
@@ -344,7 +498,7 @@ mod tests {
     #[test]
     fn records_are_followed_by_another_request_at_once() {
         let mut reader = reader();
-        reader.progressed(Some(cursor()), SECOND);
+        reader.progressed(&page(None, None), SECOND);
         assert_eq!((reader.due, reader.want()), (SECOND, Some(Want::Fetch(cursor()))));
     }
 
@@ -354,7 +508,7 @@ mod tests {
         let mut now = Duration::ZERO;
         let mut pauses = Vec::new();
         for _ in 0..30 {
-            reader.found_nothing(Some(cursor()), Some(0), &IDLE, now);
+            reader.found_nothing(&page(Some(0), None), &IDLE, now);
             pauses.push(reader.due - now);
             now = reader.due;
         }
@@ -365,11 +519,58 @@ mod tests {
     #[test]
     fn ten_empty_pages_verify_the_moment_of_the_first() {
         let mut reader = reader();
-        let found =
-            (0..10).map(|call| reader.found_nothing(Some(cursor()), Some(1000 + call), &IDLE, SECOND));
+        let found = (0..10).map(|call| reader.found_nothing(&page(Some(1000 + call), None), &IDLE, SECOND));
         let found: Vec<_> = found.collect();
         assert!(found[..9].iter().all(Option::is_none));
         assert_eq!(found[9], Some(1000));
+    }
+
+    #[test]
+    fn one_empty_page_verifies_as_far_as_the_service_says() {
+        let mut reader = paced();
+        assert_eq!(reader.found_nothing(&page(Some(90_000), Some(60_000)), &IDLE, SECOND), Some(30_000));
+        assert_eq!((reader.due, reader.is_caught_up()), (SECOND + SECOND / 5, false));
+        assert_eq!(reader.reached_end, None);
+        assert_eq!(reader.found_nothing(&page(Some(91_000), Some(0)), &IDLE, SECOND), Some(91_000));
+        assert!(reader.found_nothing(&page(Some(92_000), Some(0)), &IDLE, SECOND).is_none());
+        assert!(reader.is_caught_up());
+        assert_eq!((reader.reached_end, reader.verified), (Some(92_000), Some(92_000)));
+    }
+
+    #[test]
+    fn pages_pay_for_their_bytes_by_waiting() {
+        let mut reader = paced();
+        let mut full = page(None, Some(1));
+        full.body = vec![0; (10 << 20) / 3 * 4].into();
+        reader.progressed(&full, SECOND);
+        assert!(reader.due - SECOND >= SECOND * 5, "{:?}", reader.due);
+        reader.progressed(&page(None, Some(1)), SECOND);
+        assert_eq!(reader.due, SECOND + SECOND / 5);
+    }
+
+    #[test]
+    fn a_part_of_a_record_is_asked_for_with_its_whole() {
+        let number = |text| SequenceNumber::parse(text).unwrap();
+        let cases = [
+            (Position::After(number("7:2")), OpenAt::At(number("7:2")), Some(number("7:2"))),
+            (Position::At(number("7:2")), OpenAt::At(number("7:2")), Some(number("7:1"))),
+            (Position::At(number("7:0")), OpenAt::At(number("7:0")), None),
+            (Position::After(number("7")), OpenAt::After(number("7")), None),
+        ];
+        for (position, at, through) in cases {
+            let mut reader = paced();
+            (reader.position, reader.phase) = (position, Phase::Closed);
+            assert_eq!((reader.want(), reader.through()), (Some(Want::Open(at)), through));
+        }
+    }
+
+    #[test]
+    fn a_shard_read_from_a_moment_is_opened_there_until_it_has_a_position() {
+        let mut reader = paced();
+        (reader.created_before, reader.phase) = (Some(5), Phase::Closed);
+        assert_eq!(reader.want(), Some(Want::Open(OpenAt::Time(5))));
+        reader.position = Position::After(SequenceNumber::parse("7").unwrap());
+        assert!(matches!(reader.want(), Some(Want::Open(OpenAt::After(_)))));
     }
 
     #[test]
@@ -398,6 +599,64 @@ mod tests {
             Reaction::Fail(error) => assert_eq!(error.kind(), ErrorKind::Stalled),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_cursor_that_expires_at_once_again_and_again_is_a_stall() {
+        let mut reader = reader();
+        let mut now = SECOND;
+        let failed = loop {
+            reader.opened(cursor(), now);
+            reader.phase = Phase::Fetching(cursor());
+            match fail(&mut reader, ErrorKind::IteratorExpired, now) {
+                Reaction::Retry => assert!(reader.due > now, "it is asked again without a pause"),
+                Reaction::Fail(error) => break error,
+                Reaction::Doubt => panic!("an expired cursor is no doubt"),
+            }
+            assert_eq!(reader.want(), Some(Want::Open(OpenAt::Beginning)));
+            now = reader.due;
+            assert!(now < SECOND * 200, "it goes on for ever");
+        };
+        assert_eq!(failed.kind(), ErrorKind::Stalled);
+    }
+
+    #[test]
+    fn a_cursor_that_grew_old_is_renewed_at_once_and_is_no_failure() {
+        let mut reader = reader();
+        for hour in 1..100 {
+            reader.opened(cursor(), SECOND * 3600 * hour);
+            reader.phase = Phase::Fetching(cursor());
+            let later = SECOND * 3600 * hour + FRESH;
+            assert!(matches!(fail(&mut reader, ErrorKind::IteratorExpired, later), Reaction::Retry));
+            assert_eq!((reader.due, reader.last_failure().is_some()), (later, false));
+        }
+    }
+
+    #[test]
+    fn pages_that_fail_are_a_stall_though_cursors_come() {
+        let mut reader = reader();
+        let mut now = SECOND;
+        while now < SECOND * 200 {
+            reader.phase = Phase::Doubtful(Doubt::NotFound);
+            match fail(&mut reader, ErrorKind::Service, now) {
+                Reaction::Fail(error) => return assert_eq!(error.kind(), ErrorKind::Stalled),
+                other => assert!(matches!(other, Reaction::Retry)),
+            }
+            reader.opened(cursor(), now);
+            now += SECOND * 5;
+        }
+        panic!("it goes on for ever");
+    }
+
+    #[test]
+    fn waiting_for_memory_is_no_failing() {
+        let mut reader = reader();
+        reader.phase = Phase::Fetching(cursor());
+        assert!(matches!(fail(&mut reader, ErrorKind::Service, SECOND), Reaction::Retry));
+        let asked = reader.due + SECOND * 3600;
+        reader.asking(asked);
+        reader.phase = Phase::Fetching(cursor());
+        assert!(matches!(fail(&mut reader, ErrorKind::Service, asked), Reaction::Retry));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from shardarrow.checkpoint import Position, after, at
@@ -142,3 +143,113 @@ def _position(text: str) -> Position:
     if named and not shard:
         raise UsageError(f"start={text!r} in the URL names no shard behind the @")
     return make(sequence, shard=shard or None)
+
+
+TOOLKIT_SCHEME = "kinesis+dynamodb+cdc"
+
+
+@dataclass(frozen=True, repr=False)
+class Toolkit:
+    """What a URL in the form of CrateDB's toolkit says, in our words. It may hold credentials."""
+
+    stream: str
+    """The Kinesis stream."""
+    source: dict[str, object]
+    """Options of a source: the connection, `format` and `start`."""
+    reading: dict[str, object]
+    """Options of a stream: `batch_rows`, `poll_interval` and `batch_wait`."""
+    create_shards: int | None
+    """With how many shards the stream is made when it does not exist; `None`: it must exist."""
+
+
+def toolkit(url: str) -> Toolkit:
+    """Reads ``kinesis+dynamodb+cdc://KEY:SECRET@host:port/stream?region=…&start=…``.
+
+    The host ``aws`` is the real service, any other one is reached by ``http``. Without ``KEY:SECRET@``
+    the standard AWS chain gives the credentials. What an option of that form does not say is left to
+    our defaults.
+
+    Raises:
+        UsageError: It is not such a URL. The error never shows credentials.
+    """
+    rest = url.removeprefix(f"{TOOLKIT_SCHEME}://")
+    place, _, query = rest.partition("?")
+    if rest == url:
+        raise UsageError(f"the URL does not begin with {TOOLKIT_SCHEME}://")
+    # A secret key may contain a slash; neither a host nor a stream can contain an @.
+    credentials, _, address = place.rpartition("@")
+    host, _, stream = address.partition("/")
+    stream = unquote(stream).rstrip("/")
+    if not (host and stream):
+        raise UsageError(
+            f"a {TOOLKIT_SCHEME}:// URL names a host and a stream: "
+            f"{TOOLKIT_SCHEME}://localhost:4566/orders-cdc, or {TOOLKIT_SCHEME}://aws/orders-cdc at AWS"
+        )
+    options = convert(_query(query), _TOOLKIT)
+    source: dict[str, object] = {"format": "dynamodb", **_keys(credentials), **_endpoint(host)}
+    if "region" in options:
+        source["region"] = options["region"]
+    if (begin := _toolkit_start(options)) is not None:
+        source["start"] = begin
+    reading = {ours: options[theirs] for theirs, ours in _TOOLKIT_READING.items() if theirs in options}
+    return Toolkit(stream, source, reading, _create_shards(options))
+
+
+# batch-size: how many records are handed on at once; idle-sleep: the pause when a shard has nothing;
+# buffer-time: how long records are collected.
+_TOOLKIT_READING = {"batch-size": "batch_rows", "idle-sleep": "poll_interval", "buffer-time": "batch_wait"}
+
+
+def _keys(credentials: str) -> dict[str, object]:
+    if not credentials:
+        return {}
+    key, _, secret = credentials.partition(":")
+    if not (key and secret):
+        raise UsageError(
+            f"credentials in a {TOOLKIT_SCHEME}:// URL are written KEY:SECRET@; leave them out to use those "
+            "of the standard AWS chain"
+        )
+    return {"access_key_id": unquote(key), "secret_access_key": unquote(secret)}
+
+
+def _endpoint(host: str) -> dict[str, object]:
+    return {} if host == "aws" else {"endpoint_url": f"http://{host}"}
+
+
+def _toolkit_start(options: dict[str, object]) -> object:
+    word, sequence = options.get("start"), options.get("seqno")
+    if word in ("seqno-at", "seqno-after"):
+        if sequence is None:
+            raise UsageError(f"start={word} in the URL needs the sequence number: add seqno=…")
+        return (at if word == "seqno-at" else after)(str(sequence))
+    if sequence is not None:
+        raise UsageError("seqno=… in the URL needs start=seqno-at or start=seqno-after")
+    return word
+
+
+def _start_word(option: str, value: str) -> str:
+    known = ("earliest", "latest", "seqno-at", "seqno-after")
+    if value not in known:
+        raise UsageError(
+            f"{option}={value!r} in the URL is not one of {', '.join(known)}{nearest(value, known)}"
+        )
+    return value
+
+
+def _create_shards(options: dict[str, object]) -> int | None:
+    shards = options.get("create-shards", 1)
+    if not isinstance(shards, int) or shards < 1:
+        raise UsageError("create-shards=0 in the URL must be 1 or more")
+    return shards if options.get("create") else None
+
+
+_TOOLKIT: dict[str, Callable[[str, str], object]] = {
+    "region": text,
+    "batch-size": whole,
+    "create": flag,
+    "create-shards": whole,
+    "start": _start_word,
+    "seqno": text,
+    "idle-sleep": number,
+    "buffer-time": number,
+}

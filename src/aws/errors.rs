@@ -8,12 +8,15 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::capture::BrokenBody;
-use super::identity::{IdentityFailure, chain};
+pub(crate) use super::identity::chain;
+use super::identity::IdentityFailure;
 use crate::error::{Error, ErrorKind};
 
 /// A call as an error names it.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
+    /// Whose permission it needs, as policies name the service: `dynamodb`, `kinesis`.
+    pub service: &'static str,
     pub operation: &'static str,
     /// What it was about, such as `shard shardId-…` or `table orders`.
     pub subject: &'a str,
@@ -97,7 +100,11 @@ impl Call<'_> {
             Some(line) => format!("{code_text} ({line})"),
             None => code_text,
         };
-        let error = Error::new(kind, self.sentence(kind, &said)).with_retryable(retryable);
+        let sentence = match code.and_then(key_trouble) {
+            Some(advice) => format!("{self} failed: {said}; {advice}"),
+            None => self.sentence(kind, &said),
+        };
+        let error = Error::new(kind, sentence).with_retryable(retryable);
         match code {
             Some(code) => error.with_code(code),
             None => error,
@@ -111,8 +118,8 @@ impl Call<'_> {
             ),
             ErrorKind::AccessDenied => {
                 format!(
-                    "{self} is not allowed, {said}; grant dynamodb:{} to these credentials",
-                    self.operation
+                    "{self} is not allowed, {said}; grant {}:{} to these credentials",
+                    self.service, self.operation
                 )
             }
             ErrorKind::BadPage => format!("{self}: the answer cannot be read, {said}"),
@@ -138,12 +145,16 @@ pub fn classify(code: Option<&str>, status: u16) -> (ErrorKind, bool) {
         | "RequestThrottledException"
         | "TooManyRequestsException"
         | "ProvisionedThroughputExceededException"
+        | "KMSThrottlingException"
         | "RequestLimitExceeded" => ErrorKind::Throttled,
         "InternalServerError"
         | "InternalFailure"
+        | "InternalFailureException"
         | "InternalServerException"
         | "ServiceUnavailable"
         | "ServiceUnavailableException" => ErrorKind::Service,
+        // Somebody has to put the key in order, and may do so while the stream waits.
+        code if key_trouble(code).is_some() => ErrorKind::Service,
         "ExpiredTokenException"
         | "ExpiredToken"
         | "RequestExpired"
@@ -163,12 +174,29 @@ pub fn classify(code: Option<&str>, status: u16) -> (ErrorKind, bool) {
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "OptInRequired" => {
             ErrorKind::AccessDenied
         }
-        "ValidationException" | "SerializationException" | "UnknownOperationException" => {
-            ErrorKind::InvalidRequest
-        }
+        "ValidationException"
+        | "InvalidArgumentException"
+        | "SerializationException"
+        | "UnknownOperationException" => ErrorKind::InvalidRequest,
         _ => return by_status(status),
     };
     (kind, kind.retryable())
+}
+
+/// What to do about a stream's encryption key that cannot be used (Kinesis API reference, GetRecords).
+fn key_trouble(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "KMSDisabledException" => "enable the KMS key of the stream",
+        "KMSInvalidStateException" => {
+            "the KMS key of the stream is pending deletion or unavailable: cancel its deletion, or wait for it"
+        }
+        "KMSAccessDeniedException" => "grant kms:Decrypt on the KMS key of the stream to these credentials",
+        "KMSNotFoundException" => {
+            "the KMS key of the stream does not exist: encrypt the stream with one that does"
+        }
+        "KMSOptInRequired" => "subscribe this account to KMS",
+        _ => return None,
+    })
 }
 
 fn by_status(status: u16) -> (ErrorKind, bool) {
@@ -218,7 +246,15 @@ mod tests {
             ("ThrottlingException", 400, Throttled, true),
             ("ProvisionedThroughputExceededException", 400, Throttled, true),
             ("RequestLimitExceeded", 400, Throttled, true),
+            ("KMSThrottlingException", 400, Throttled, true),
+            ("KMSDisabledException", 400, Service, true),
+            ("KMSInvalidStateException", 400, Service, true),
+            ("KMSAccessDeniedException", 400, Service, true),
+            ("KMSNotFoundException", 400, Service, true),
+            ("KMSOptInRequired", 400, Service, true),
+            ("InvalidArgumentException", 400, InvalidRequest, false),
             ("InternalServerError", 500, Service, true),
+            ("InternalFailureException", 400, Service, true),
             ("ServiceUnavailable", 503, Service, true),
             ("ExpiredTokenException", 400, Credentials, true),
             ("InvalidSignatureException", 400, Credentials, true),
@@ -247,7 +283,13 @@ mod tests {
     #[test]
     fn an_error_names_call_place_and_code_and_only_the_first_line() {
         let endpoint = Some("http://127.0.0.1:1".to_owned());
-        let call = Call { operation: "GetRecords", subject: "shard s-1", region: "eu-west-1", endpoint };
+        let call = Call {
+            service: "dynamodb",
+            operation: "GetRecords",
+            subject: "shard s-1",
+            region: "eu-west-1",
+            endpoint,
+        };
         let message = "The signature does not match.\n\nx-amz-security-token:SECRET";
         let error = call.refused(Some("InvalidSignatureException"), Some(message), 400);
         for part in
@@ -258,5 +300,20 @@ mod tests {
         assert!(!format!("{error:?} {error}").contains("SECRET"));
         assert_eq!(error.code(), Some("InvalidSignatureException"));
         assert!(StdError::source(&error).is_none());
+    }
+
+    #[test]
+    fn trouble_with_the_key_and_with_permissions_says_what_to_do() {
+        let call = Call {
+            service: "kinesis",
+            operation: "GetRecords",
+            subject: "shard s-1",
+            region: "eu-west-1",
+            endpoint: None,
+        };
+        let error = call.refused(Some("KMSAccessDeniedException"), Some("no"), 400);
+        assert!(error.message().contains("grant kms:Decrypt"), "{error}");
+        let error = call.refused(Some("AccessDeniedException"), Some("no"), 400);
+        assert!(error.message().contains("grant kinesis:GetRecords"), "{error}");
     }
 }

@@ -22,6 +22,7 @@ mod raw;
 mod rows;
 mod scan;
 mod schema;
+mod short;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,16 @@
 mod batch;
 mod config;
 mod errors;
+mod examine;
 mod export;
 mod inspect;
 mod memory;
 mod shards;
 mod signal;
+mod store;
 mod stream;
 mod table;
+mod writer;
 
 use std::time::Duration;
 
@@ -31,6 +34,8 @@ mod _native {
     #[pymodule_export]
     use super::batch::{Batch, Schema, schema_words};
     #[pymodule_export]
+    use super::examine::examine;
+    #[pymodule_export]
     use super::inspect::inspect_checkpoints;
     #[pymodule_export]
     use super::memory::Memory;
@@ -41,9 +46,13 @@ mod _native {
     #[pymodule_export]
     use super::signal::Bell;
     #[pymodule_export]
+    use super::store::CheckpointFile;
+    #[pymodule_export]
     use super::stream::{Stream, Ticket};
     #[pymodule_export]
     use super::table::Table;
+    #[pymodule_export]
+    use super::writer::{Write, Writer};
 
     /// The version of the package.
     #[pymodule_export]

@@ -29,14 +29,17 @@ impl Run {
         !unread && !expecting() && !self.graph.unsettled()
     }
 
-    /// The end of an open shard cannot be seen: a newer record, or silence for long enough.
+    /// An open shard has passed with a newer record, or when the service says that nothing is behind
+    /// what was read. Where it does not say so, the end cannot be seen, and silence for long enough
+    /// stands for it.
     fn shard_has_passed(&self, id: &ShardId, moment: Option<Millis>, now: Now) -> bool {
         let Some(reader) = self.readers.get(id) else { return false };
         if self.graph.is_closed(id) {
             return false;
         }
         let newer = moment.is_some_and(|moment| reader.newest >= Some(moment + PASSED));
-        newer || reader.is_quiet(self.options.settle, now)
+        let at_end = moment.is_some_and(|moment| reader.reached_end >= Some(moment));
+        newer || at_end || reader.is_quiet(self.options.settle, now)
     }
 
     /// A bounded run asks often enough to have its evidence when `settle` is over.

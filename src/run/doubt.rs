@@ -33,7 +33,8 @@ impl Run {
             self.readers.values().filter(unknown).map(|reader| reader.id.clone()).collect();
         for id in doubtful {
             if listing.shards.iter().any(|shard| shard.id == id) {
-                self.ask_again(&id, now)?;
+                let listed = format!("the service lists shard {id} but does not find it when it is read");
+                self.ask_again(&id, &listed, now)?;
             } else if self.graph.is_gone(&id) {
                 self.settle_gone(&id, now)?;
             }
@@ -41,11 +42,9 @@ impl Run {
         Ok(())
     }
 
-    fn ask_again(&mut self, id: &ShardId, now: Now) -> Result<()> {
-        let confused = Error::new(
-            ErrorKind::Service,
-            format!("the service lists shard {id} but does not find it when it is read"),
-        );
+    /// The service contradicts itself: worth asking again, but not at once and not for ever.
+    fn ask_again(&mut self, id: &ShardId, contradiction: &str, now: Now) -> Result<()> {
+        let confused = Error::new(ErrorKind::Service, contradiction);
         self.reader_failed(id, confused, now)?;
         if let Some(reader) = self.readers.get_mut(id) {
             reader.reopen(reader.due.max(now + CONFUSION));
@@ -76,12 +75,11 @@ impl Run {
             self.lose_to_retention(id, now)?;
         }
         if let Some(reader) = self.readers.get_mut(id) {
-            reader.skip_through = match &reader.position {
-                Position::After(number) => Some(number.clone()),
-                Position::Beginning | Position::At(_) => None,
-            };
-            if matches!(reader.position, Position::At(_)) {
-                reader.position = Position::Beginning;
+            reader.start_over();
+            if reader.is_trimmed_again() {
+                let left =
+                    format!("the service says that the oldest records it has of shard {id} are trimmed");
+                return self.ask_again(id, &left, now);
             }
             reader.reopen(now);
             self.schedule(id);
@@ -109,7 +107,8 @@ impl Run {
     /// Records between the position and the oldest one left are, or may be, lost.
     pub(super) fn lose_to_retention(&mut self, id: &ShardId, now: Now) -> Result<()> {
         let from = self.readers.get(id).map(|reader| reader.position.clone());
-        let cause = "the position is older than the 24 hours the stream keeps its records".into();
+        let hours = self.description.retention as f64 / 3_600_000.0;
+        let cause = format!("the position is older than the {hours} hours the stream keeps its records");
         self.lose(self.gap(Some(id), from, cause, now))?;
         let verified = self.server_now(now).map(|time| time - self.description.retention + HORIZON_SLACK);
         if let (Some(reader), Some(at)) = (self.readers.get_mut(id), verified) {

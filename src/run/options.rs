@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::SnapshotOptions;
-use crate::page::Terms;
+use crate::page::{Millis, Terms};
 use crate::position::{Position, ShardId};
 
 /// When this stream begins, where the checkpoint knows nothing yet.
@@ -13,6 +13,8 @@ pub enum Start {
     Snapshot,
     Earliest,
     Latest,
+    /// At the records that arrived at this moment or later, by the service's clock.
+    Time(Millis),
     /// `(None, position)` is allowed once: the one listed shard that can hold it.
     Positions {
         positions: Vec<(Option<ShardId>, Position)>,

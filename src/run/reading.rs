@@ -1,5 +1,6 @@
 //! The readers: giving each its turn, taking what it brings, ending it.
 
+use super::discovery::UNSETTLED;
 use super::*;
 use crate::checkpoint::QuarantinedRecord;
 use crate::decode::{Pushed, Quarantined, Skip};
@@ -18,7 +19,8 @@ impl Run {
     pub(super) fn activate(&mut self, id: &ShardId, now: Now) {
         let parents = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
         let Some(start) = self.starts.get(id) else { return };
-        let mut reader = Reader::new(id.clone(), start.position.clone(), start.verified.max(parents));
+        let verified = start.verified.max(parents);
+        let mut reader = Reader::new(id.clone(), start.position.clone(), verified, self.options.terms);
         reader.created_before = start.created_before;
         reader.due = now;
         self.readers.insert(id.clone(), reader);
@@ -54,16 +56,23 @@ impl Run {
 
     /// Returns false when memory is short and the reader has to wait.
     fn ask(&mut self, id: &ShardId, due: Now, now: Now) -> Result<bool> {
+        // Such a service goes on behind what it trimmed without a word, whatever the cursor's age.
+        let overtaken = self.options.terms.tells_lag && self.may_have_lost(id, now);
         let Some(reader) = self.readers.get_mut(id).filter(|reader| reader.due == due) else {
             return Ok(true);
         };
         match reader.want() {
             None => {}
-            Some(Want::Open(at)) => return self.ask_to_open(id, at, now).map(|()| true),
+            Some(_) if overtaken => {
+                reader.reopen(due);
+                return self.ask_to_open(id, now).map(|()| true);
+            }
+            Some(Want::Open(_)) => return self.ask_to_open(id, now).map(|()| true),
             Some(Want::Fetch(cursor)) => {
                 if !self.memory.reserve(self.options.terms.page_bytes) {
                     return Ok(false);
                 }
+                reader.asking(now);
                 reader.phase = Phase::Fetching(cursor.clone());
                 self.shards_asked += 1;
                 self.actions.push(Action::Fetch { shard: id.clone(), cursor });
@@ -75,18 +84,31 @@ impl Run {
     /// The service leaves out in silence what it has trimmed when a shard is opened at its beginning,
     /// and it is not known to refuse every trimmed position, so the age of what is verified decides
     /// whether something may be missing.
-    fn ask_to_open(&mut self, id: &ShardId, at: OpenAt, now: Now) -> Result<()> {
-        let server_now = self.server_now(now);
-        let Some(reader) = self.readers.get(id) else { return Ok(()) };
-        if server_now.is_some_and(|time| reader.may_have_lost(time, self.description.retention)) {
+    fn ask_to_open(&mut self, id: &ShardId, now: Now) -> Result<()> {
+        if self.may_have_lost(id, now) {
             self.lose_to_retention(id, now)?;
+            if let Some(reader) = self.readers.get_mut(id) {
+                reader.start_over();
+            }
         }
-        if let Some(reader) = self.readers.get_mut(id) {
-            reader.phase = Phase::Opening;
-        }
+        let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
+        let Some(Want::Open(at)) = reader.want() else { return Ok(()) };
+        reader.asking(now);
+        reader.phase = Phase::Opening;
+        let at = match at {
+            OpenAt::Beginning if self.snapshot.is_some() && broken::is("latest-at-the-first-drain") => {
+                OpenAt::Latest
+            }
+            at => at,
+        };
         self.shards_asked += 1;
         self.actions.push(Action::Open { stream: self.stream_arn.clone(), shard: id.clone(), at });
         Ok(())
+    }
+
+    fn may_have_lost(&self, id: &ShardId, now: Now) -> bool {
+        let (reader, time) = (self.readers.get(id), self.server_now(now));
+        reader.zip(time).is_some_and(|(reader, time)| reader.may_have_lost(time, self.description.retention))
     }
 
     pub(super) fn opened(&mut self, id: &ShardId, result: Result<Opened>, now: Now) -> Result<()> {
@@ -101,7 +123,7 @@ impl Run {
         };
         match result {
             Ok(opened) => {
-                reader.opened(opened.cursor);
+                reader.opened(opened.cursor, now);
                 self.schedule(id);
                 Ok(())
             }
@@ -115,6 +137,12 @@ impl Run {
         if self.readers.get(id).filter(fetching).is_none() {
             return Ok(());
         }
+        if let Ok(page) = &result
+            && page.says_nothing()
+        {
+            return self.heard_nothing(id, page.next.clone(), now);
+        }
+        let result = result.map(|page| Page { hash_keys: self.graph.hash_keys(id), ..page });
         let outcome = result.and_then(|page| self.use_page(id, &page, now).map(|found| (page, found)));
         self.memory.set_gathering(self.batcher.bytes());
         match outcome {
@@ -123,15 +151,26 @@ impl Run {
         }
     }
 
+    fn heard_nothing(&mut self, id: &ShardId, next: Option<Cursor>, now: Now) -> Result<()> {
+        if let (Some(reader), Some(cursor)) = (self.readers.get_mut(id), next) {
+            reader.waited(cursor, now);
+        }
+        self.schedule(id);
+        Ok(())
+    }
+
     /// Decodes all records of the page, handing on a batch whenever one is full.
     /// Returns whether the page had any.
     fn use_page(&mut self, id: &ShardId, page: &Page, now: Now) -> Result<bool> {
-        self.saw_server_time(page.server_time, now);
+        // A page that was pushed may have waited to be read, so it only moves the clock forward.
+        if page.server_time > self.server_now(now) {
+            self.saw_server_time(page.server_time, now);
+        }
         let mut from = page.records.start;
         let mut found = false;
         loop {
             let Some(reader) = self.readers.get(id) else { return Ok(found) };
-            let skip = Skip { created_before: reader.created_before, through: reader.skip_through.clone() };
+            let skip = Skip { created_before: reader.created_before, through: reader.through() };
             let pushed = match self.batcher.push(page, from, &skip, now) {
                 Ok(pushed) => pushed,
                 Err(error) => return Err(self.stop_before(id, error)),
@@ -160,6 +199,7 @@ impl Run {
         let (Some(reader), Some(last)) = (self.readers.get_mut(id), pushed.last) else { return };
         let to = Position::After(last);
         reader.counts.records += pushed.rows as u64;
+        self.changes_gathered += pushed.rows as u64;
         reader.newest = reader.newest.max(pushed.newest);
         reader.verified = reader.verified.max(pushed.newest);
         if reader.skip_through.as_ref().is_some_and(|through| to.sequence() > Some(through)) {
@@ -202,15 +242,31 @@ impl Run {
         let idle = Idle { poll_interval: self.poll_interval(), closed };
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
         if found {
-            reader.progressed(page.next.clone(), now);
-        } else if let Some(at) = reader.found_nothing(page.next.clone(), page.server_time, &idle, now) {
+            reader.progressed(page, now);
+        } else if let Some(at) = reader.found_nothing(page, &idle, now) {
             self.deltas.push(Delta::Verified { shard: id.clone(), at });
         }
         if self.readers.get(id).is_some_and(|reader| reader.phase == Phase::Ending) {
+            self.meet_children(page, now)?;
             return self.end_of_shard(id, now);
         }
         self.schedule(id);
         Ok(())
+    }
+
+    /// The last page of a shard may name those that go on where it ends. Other parents of theirs
+    /// may be new.
+    fn meet_children(&mut self, page: &Page, now: Now) -> Result<()> {
+        if page.children.is_empty() {
+            return Ok(());
+        }
+        for child in &page.children {
+            self.graph.observe(child);
+        }
+        if self.graph.unsettled() {
+            self.discovery.list_by(now + UNSETTLED);
+        }
+        self.settle_discoveries(now)
     }
 
     /// The service gave no next cursor. The end is believed when a listing agrees.

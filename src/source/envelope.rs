@@ -42,6 +42,39 @@ pub struct OfRecords {
     pub next: Option<String>,
 }
 
+/// `{"Records": […], "NextShardIterator": "…", "MillisBehindLatest": 0, "ChildShards": […]}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfKinesis {
+    pub next: Option<String>,
+    pub behind: Option<i64>,
+    pub children: Vec<Child>,
+}
+
+/// `{"Records": […], "ContinuationSequenceNumber": "…", "MillisBehindLatest": 0, "ChildShards": […]}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfEvent {
+    pub continuation: Option<String>,
+    pub behind: Option<i64>,
+    pub children: Vec<Child>,
+}
+
+/// A shard that goes on where the one of this page ends.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Child {
+    pub shard_id: String,
+    pub parent_shards: Vec<String>,
+    pub hash_key_range: Option<Hashes>,
+}
+
+/// Both ends belong to the range; they are numbers of 128 bits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Hashes {
+    pub starting_hash_key: String,
+    pub ending_hash_key: String,
+}
+
 /// `{"Items": […], "LastEvaluatedKey": {…}, "ScannedCount": 1, "ConsumedCapacity": {…}}`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OfItems {
@@ -92,6 +125,42 @@ impl About for OfRecords {
 
     fn goes_on(&self) -> bool {
         self.next.is_some()
+    }
+}
+
+impl About for OfKinesis {
+    const ARRAY: &'static str = "Records";
+
+    fn read(around: &Around<'_>) -> Result<Self, String> {
+        let next: Option<Cow<'_, str>> = around.member("NextShardIterator")?;
+        let children: Option<Vec<Child>> = around.member("ChildShards")?;
+        Ok(Self {
+            next: next.filter(|next| !next.is_empty()).map(Cow::into_owned),
+            behind: around.member("MillisBehindLatest")?,
+            children: children.unwrap_or_default(),
+        })
+    }
+
+    fn goes_on(&self) -> bool {
+        self.next.is_some()
+    }
+}
+
+impl About for OfEvent {
+    const ARRAY: &'static str = "Records";
+
+    fn read(around: &Around<'_>) -> Result<Self, String> {
+        let continuation: Option<Cow<'_, str>> = around.member("ContinuationSequenceNumber")?;
+        let children: Option<Vec<Child>> = around.member("ChildShards")?;
+        Ok(Self {
+            continuation: continuation.filter(|number| !number.is_empty()).map(Cow::into_owned),
+            behind: around.member("MillisBehindLatest")?,
+            children: children.unwrap_or_default(),
+        })
+    }
+
+    fn goes_on(&self) -> bool {
+        self.continuation.is_some()
     }
 }
 

@@ -2,7 +2,9 @@
 
 pub mod budget;
 pub mod envelope;
+pub mod fan_out;
 mod key;
+pub mod kinesis;
 mod scan;
 pub mod streams;
 
@@ -23,11 +25,16 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 /// Every call is one attempt with the source's own timeouts. Whether and when to try again is
 /// decided by the reader, which is pure; errors say by their kind what they mean.
 pub trait Source: Send + Sync + 'static {
-    /// Finds the table and its newest stream.
+    /// Finds the table and its newest stream, or the stream that stands alone.
     fn describe(&self) -> Answer<'_, Description>;
 
     /// Finds the table alone: enough for a scan of a table without a stream.
     fn describe_table(&self) -> Answer<'_, TableDescription>;
+
+    /// What the service says of the source that its readers should know, in sentences.
+    fn cautions(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Turns the table's stream on, with new and old images, and waits until it is there.
     /// A stream that is on already and has new images is left as it is.

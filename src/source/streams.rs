@@ -1,5 +1,6 @@
 //! DynamoDB Streams: a table's changes of the last 24 hours, and the table itself to begin with.
 
+mod cautions;
 mod describe;
 mod enable;
 #[cfg(test)]
@@ -185,6 +186,10 @@ impl Source for Streams {
 
     fn describe_table(&self) -> Answer<'_, TableDescription> {
         Box::pin(self.describe_table_alone())
+    }
+
+    fn cautions(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(self.cautions_of_table())
     }
 
     fn enable_stream(&self) -> Answer<'_, Description> {

@@ -41,7 +41,7 @@ pub(super) async fn describe(
 }
 
 /// Asks twice: opening should not fail for one lost answer, nor hide that nobody is there.
-async fn twice<'a, T>(ask: impl Fn() -> Answer<'a, T>) -> Result<T> {
+pub(super) async fn twice<'a, T>(ask: impl Fn() -> Answer<'a, T>) -> Result<T> {
     const PAUSE: Duration = Duration::from_millis(200);
     match ask().await {
         Err(error) if error.retryable() => {
@@ -83,17 +83,16 @@ fn require_new_image(
         None if options.start == Start::Snapshot => "start=\"snapshot\"",
         _ => return Ok(()),
     };
-    let view = match description.view {
-        ViewType::KeysOnly => "KEYS_ONLY",
-        ViewType::OldImage => "OLD_IMAGE",
-        ViewType::NewImage | ViewType::NewAndOldImages => return Ok(()),
-    };
+    if description.view.has_new_image() {
+        return Ok(());
+    }
     Err(Error::new(
         ErrorKind::StreamUnusable,
         format!(
             "{wish} needs the new images of changes, but the stream of table {} has the view type {view}, which \
              cannot be changed; turn the stream off and on again with NEW_IMAGE or NEW_AND_OLD_IMAGES",
-            description.table
+            description.table,
+            view = description.view.name()
         ),
     ))
 }

@@ -5,6 +5,7 @@
 
 mod describing;
 mod driver;
+mod examining;
 mod log;
 mod opening;
 mod runtime;
@@ -28,6 +29,7 @@ use crate::page::Description;
 use crate::run::{Event, Metrics, Options, Run};
 use crate::source::Source;
 
+pub use examining::{Examination, examine};
 use log::Log;
 pub use log::{Level, Line};
 pub use runtime::{shut_down, spawn};

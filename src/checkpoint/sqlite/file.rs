@@ -146,11 +146,14 @@ fn draft_path(path: &Path) -> PathBuf {
 fn write_draft(draft: &Path) -> rusqlite::Result<()> {
     let _ = fs::remove_file(draft);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let connection = Connection::open_with_flags(draft, flags)?;
+    let mut connection = Connection::open_with_flags(draft, flags)?;
     configure(&connection)?;
-    connection.execute_batch(SCHEMA)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    connection.pragma_update(None, "user_version", VERSION)?;
+    // One transaction: otherwise every statement is one, with four syncs.
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     connection.close().map_err(|(_, cause)| cause)
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::calls::{Buckets, Call, Calls, Count, Op};
+use crate::channel::Channels;
 use crate::clock::{Clock, Millis, START};
 use crate::error::{AwsError, Result};
 use crate::faults::{Fault, Faults, Injection};
+use crate::kinesis;
 use crate::knobs::Knobs;
 use crate::random::Random;
 use crate::record::Record;
@@ -21,6 +23,8 @@ pub struct Aws {
     pub(crate) counter: Counter,
     pub(crate) tables: BTreeMap<String, Table>,
     pub(crate) streams: BTreeMap<Arc<str>, Stream>,
+    pub(crate) kinesis: kinesis::Streams,
+    pub(crate) channels: Channels,
     pub(crate) planned_partitions: BTreeMap<String, usize>,
     pub(crate) history: Vec<Arc<Record>>,
     faults: Faults,
@@ -40,6 +44,8 @@ impl Aws {
             counter: Counter::new(seed),
             tables: BTreeMap::new(),
             streams: BTreeMap::new(),
+            kinesis: kinesis::Streams::default(),
+            channels: Channels::default(),
             planned_partitions: BTreeMap::new(),
             history: Vec::new(),
             faults: Faults::default(),
@@ -125,6 +131,8 @@ impl Aws {
         for stream in self.streams.values_mut() {
             stream.forget(now, &self.knobs);
         }
+        self.deliver_due();
+        self.kinesis.settle(now, self.knobs.stale_ms, &self.knobs.kinesis);
     }
 
     /// One call: faults and rates first, then the service's own answer; all of it is recorded.
@@ -172,7 +180,8 @@ impl Aws {
     ) -> Result<T> {
         let answer = self.observe(op, shard, act)?;
         match self.take_damage() {
-            None | Some(Fault::Delay { .. }) => Ok(answer),
+            None => Ok(answer),
+            Some(damage) if damage.leaves_whole() => Ok(answer),
             Some(_) => Err(AwsError::bad_body()),
         }
     }

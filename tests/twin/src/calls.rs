@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
 use crate::error::AwsError;
+use crate::kinesis::KinesisOp;
 use crate::knobs::Knobs;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +25,12 @@ pub enum Op {
     DescribeStream,
     GetShardIterator,
     GetRecords,
+    EnableKinesisStreamingDestination,
+    DisableKinesisStreamingDestination,
+    UpdateKinesisStreamingDestination,
+    DescribeKinesisStreamingDestination,
+    #[serde(untagged)]
+    Kinesis(KinesisOp),
 }
 
 /// One call, by virtual time.
@@ -42,7 +49,8 @@ pub struct Call {
 pub struct Count {
     pub calls: u64,
     pub errors: u64,
-    /// Calls by shard, or by a scan's segment (`0/4`), for calls that name one.
+    /// Calls by shard, by a scan's segment (`0/4`), or by what a call to Kinesis is about
+    /// (`stream` or `stream/shard`).
     pub shards: BTreeMap<String, u64>,
 }
 

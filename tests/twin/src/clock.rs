@@ -1,6 +1,6 @@
 //! Virtual time: moved by tests, or following the real clock from a moment on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Milliseconds since 1970, virtual.
 pub type Millis = i64;
@@ -27,6 +27,12 @@ impl Clock {
 
     pub(crate) fn advance(&mut self, ms: u64) {
         self.base = self.base.saturating_add(Millis::try_from(ms).unwrap_or(Millis::MAX));
+    }
+
+    /// How long the real clock takes to a virtual moment; `None` while it moves only when told.
+    pub(crate) fn real_time_until(&self, at: Millis) -> Option<Duration> {
+        let ahead = u64::try_from(at.saturating_sub(self.now())).unwrap_or(0);
+        self.anchor.filter(|_| at < Millis::MAX).map(|_| Duration::from_millis(ahead))
     }
 
     /// Never moves the clock backwards: switching off freezes it where it is.
@@ -85,6 +91,13 @@ pub(crate) fn http_date(at: Millis) -> String {
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
+/// `Sun Nov 06 08:49:37 UTC 1994`, as Kinesis writes times in messages.
+pub(crate) fn utc(at: Millis) -> String {
+    let date = http_date(at);
+    let part = |range: std::ops::Range<usize>| date.get(range).unwrap_or_default();
+    format!("{} {} {} {} UTC {}", part(0..3), part(8..11), part(5..7), part(17..25), part(12..16))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +105,7 @@ mod tests {
     #[test]
     fn dates_follow_the_calendar() {
         assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(utc(784_111_777_000), "Sun Nov 06 08:49:37 UTC 1994");
         assert_eq!(label(1_432_155_070_252), "2015-05-20T20:51:10.252");
         assert_eq!(label(951_782_400_000), "2000-02-29T00:00:00.000");
         assert_eq!(label(START), "2026-01-01T00:00:00.000");

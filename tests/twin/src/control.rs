@@ -1,12 +1,16 @@
 //! `POST /__twin`: what a test does to the service from outside.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
+use crate::channel::ChannelChange;
 use crate::error::AwsError;
 use crate::faults::Injection;
 use crate::item::Attributes;
+use crate::kinesis::{KinesisRecord, Named};
 use crate::knobs::Knobs;
 
 #[derive(Debug, Deserialize)]
@@ -26,6 +30,9 @@ enum Command {
     Calls { last: Option<usize> },
     ResetCalls {},
     History { table: String },
+    KinesisHistory { stream: String },
+    ChannelHistory { table: String },
+    Scale { stream: String, shards: u32 },
 }
 
 /// Carries out one command; every answer has `now_ms`.
@@ -70,6 +77,9 @@ fn run(aws: &mut Aws, command: Command) -> Result<Value, AwsError> {
         }
         Command::ResetCalls {} => aws.reset_calls(),
         Command::History { table } => return Ok(history(aws, &table)),
+        Command::ChannelHistory { table } => return Ok(channel_history(aws, &table)),
+        Command::KinesisHistory { stream } => return Ok(kinesis_history(aws, &stream)),
+        Command::Scale { stream, shards } => aws.kinesis().scale(&Named::of(&stream), shards)?,
     }
     Ok(json!({}))
 }
@@ -78,11 +88,59 @@ fn run(aws: &mut Aws, command: Command) -> Result<Value, AwsError> {
 fn turn(aws: &mut Aws, set: Option<Value>) -> Result<Value, AwsError> {
     let invalid = |error: serde_json::Error| AwsError::validation(error.to_string());
     let mut all = serde_json::to_value(aws.knobs()).map_err(invalid)?;
-    if let (Some(all), Some(Value::Object(set))) = (all.as_object_mut(), set) {
-        all.extend(set);
+    if let Some(set) = set {
+        overlay(&mut all, set);
     }
     *aws.knobs_mut() = serde_json::from_value::<Knobs>(all.clone()).map_err(invalid)?;
     Ok(json!({ "knobs": all }))
+}
+
+/// Objects are overlaid member by member, anything else is replaced.
+fn overlay(onto: &mut Value, set: Value) {
+    match (onto, set) {
+        (Value::Object(all), Value::Object(set)) => {
+            for (name, value) in set {
+                overlay(all.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (onto, set) => *onto = set,
+    }
+}
+
+/// Every change of a table that its Kinesis destination took, in order of writing.
+fn channel_history(aws: &Aws, table: &str) -> Value {
+    let changes = aws.channel_history().iter().filter(|change| change.table == table);
+    let shape = |change: &Arc<ChannelChange>| {
+        json!({
+            "stream": change.stream_arn,
+            "event": change.event.name(),
+            "event_id": change.event_id,
+            "key": change.key.as_ref(),
+            "created_us": change.created_us,
+            "precision": change.precision,
+            "ttl": change.ttl,
+            "skipped": change.skipped,
+        })
+    };
+    json!({ "changes": changes.map(shape).collect::<Vec<_>>() })
+}
+
+/// Every record of the Kinesis streams of a name, in order of writing.
+fn kinesis_history(aws: &Aws, stream: &str) -> Value {
+    let of_name = format!(":stream/{stream}");
+    let records = aws.kinesis_history().iter().filter(|record| record.stream.ends_with(&of_name));
+    let shape = |record: &Arc<KinesisRecord>| {
+        json!({
+            "stream": record.stream.as_ref(),
+            "stream_created_ms": record.stream_created_ms,
+            "shard": record.shard.as_ref(),
+            "sequence": record.sequence.as_str(),
+            "partition_key": record.partition_key,
+            "data": record.data_base64(),
+            "arrived_ms": record.arrived_ms,
+        })
+    };
+    json!({ "records": records.map(shape).collect::<Vec<_>>() })
 }
 
 /// Every record of a table's streams, in order of writing.

@@ -31,6 +31,16 @@ pub enum Fault {
     Hang,
     /// The connection is reset, without effect.
     Reset,
+    /// HTTP/2: the answer comes, and the connection takes no further requests (GOAWAY); HTTP/1.1:
+    /// it closes behind the answer. In-process: nothing.
+    GoAway,
+}
+
+impl Fault {
+    /// Whether the answer arrives as it was sent.
+    pub(crate) fn leaves_whole(&self) -> bool {
+        matches!(self, Self::Delay { .. } | Self::GoAway)
+    }
 }
 
 fn bad_request() -> u16 {
@@ -42,7 +52,8 @@ fn bad_request() -> u16 {
 #[serde(deny_unknown_fields)]
 pub struct Injection {
     pub op: Op,
-    /// Only calls about this shard, or this segment of a Scan (`0/4`); absent: all.
+    /// Only calls about this shard, this segment of a Scan (`0/4`), or this stream or shard of
+    /// Kinesis (`orders`, `orders/shardId-000000000000`); absent: all.
     #[serde(default)]
     pub shard: Option<String>,
     pub fault: Fault,

@@ -1,5 +1,5 @@
 //! A fake AWS with virtual time: DynamoDB tables and their streams, as far as a consumer sees
-//! them, and everything that goes wrong with them.
+//! them, Kinesis streams, and everything that goes wrong with them.
 //!
 //! [`Aws`] is the in-process model: plain methods, no threads, no I/O, a function of its seed.
 //! The same model stands behind an HTTP server on loopback. Each behaviour says where it
@@ -9,23 +9,28 @@
 mod aws;
 mod between;
 mod calls;
+pub mod channel;
 mod clock;
 mod control;
 mod cut;
 mod dynamodb;
 mod error;
 mod faults;
+mod frame;
 mod http;
 mod item;
 mod iterator;
+pub mod kinesis;
 mod knobs;
 mod listing;
 mod past;
 mod projection;
+mod push;
 mod random;
 mod record;
 mod records;
 mod reshard;
+mod respond;
 mod scan;
 mod scan_answer;
 mod segment;
@@ -42,7 +47,7 @@ pub use clock::{Millis, START};
 pub use dynamodb::Write;
 pub use error::{AwsError, Result};
 pub use faults::{Fault, Injection};
-pub use http::{Server, serve};
+pub use http::{Held, Server, serve};
 pub use item::{AttributeDefinition, Attributes, KeyElement};
 pub use knobs::{EndIterator, EndPage, Knobs, ScanMembers, Vanished};
 pub use listing::{

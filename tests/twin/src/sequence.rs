@@ -13,8 +13,18 @@ pub struct Sequence(Arc<str>);
 impl Sequence {
     /// Accepts what a request may carry; leading zeros are dropped.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let digits = !text.is_empty() && text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_digit());
+        Self::parse_up_to(text, 40)
+    }
+
+    /// Accepts digits of at most so many.
+    pub(crate) fn parse_up_to(text: &str, most: usize) -> Option<Self> {
+        let digits = !text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| Self(text.trim_start_matches('0').into()))
+    }
+
+    /// Digits without leading zeros.
+    pub(crate) fn of_digits(digits: String) -> Self {
+        Self(digits.into())
     }
 
     pub fn as_str(&self) -> &str {

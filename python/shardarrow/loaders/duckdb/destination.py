@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -118,6 +119,8 @@ class File:
         errors = library()
         while True:
             try:
+                if self.is_new:
+                    self._create()
                 connection: duckdb.DuckDBPyConnection = library().connect(self.path)
                 return connection
             except errors.Error as error:
@@ -129,6 +132,46 @@ class File:
                         "or give the loader a longer lock_timeout"
                     ) from error
             time.sleep(_RETRY_EVERY)
+
+    def _create(self) -> None:
+        """Makes the file beside its place and puts it there when it is whole.
+
+        DuckDB refuses a file whose making was cut off, so a process killed meanwhile would leave one
+        that nobody can open.
+
+        Raises:
+            LoadError: A log is left of a database that is gone, or the folder cannot be written.
+        """
+        log = self.path.with_name(f"{self.path.name}.wal")
+        if log.exists() and self.is_new:
+            raise LoadError(
+                f"{log} is left of a database that is gone: restore {self.path.name}, or remove the log too"
+            )
+        draft = self.path.with_name(f"{self.path.name}.new-{os.getpid()}")
+        try:
+            draft.unlink(missing_ok=True)
+            library().connect(draft).close()
+            _place(draft, self.path)
+        except OSError as error:
+            raise LoadError(f"cannot create {self.label}: {error.strerror}") from error
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _place(draft: Path, path: Path) -> None:
+    """Gives the draft its name, unless another process was first; durably."""
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return
+    except OSError:
+        # A file system without hard links.
+        draft.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 class Connection:

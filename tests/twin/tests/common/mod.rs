@@ -1,6 +1,8 @@
 //! What the twin's own tests share: a table, a write, a reader that drains shards.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod kinesis;
+
 use serde_json::{Value, json};
 use twin::{Attributes, Aws, CreateTable, DescribeStream, IteratorType, ShardDescription, ViewType};
 

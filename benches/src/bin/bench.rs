@@ -1,0 +1,45 @@
+//! What `benches/run.py` drives.
+#![allow(clippy::print_stdout)]
+
+use std::io;
+use std::process::ExitCode;
+
+use benches::contenders::{Workload, contender};
+
+const USAGE: &str = "usage: bench work                       measures what standard input names
+       bench page WORKLOAD              writes the page of a workload to standard output
+       bench repeat WORKLOAD NAME N     N passes and nothing else, for counting instructions";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> io::Result<()> {
+    match words {
+        ["work"] => benches::work::serve(io::stdin().lock(), io::stdout().lock()),
+        ["page", workload] => io::Write::write_all(&mut io::stdout(), named(workload)?.answer.body()),
+        ["repeat", workload, name, passes] => repeat(workload, name, passes),
+        _ => Err(io::Error::other(USAGE)),
+    }
+}
+
+fn named(workload: &str) -> io::Result<Workload> {
+    Workload::named(workload).ok_or_else(|| io::Error::other(format!("there is no workload {workload:?}")))
+}
+
+fn repeat(workload: &str, name: &str, passes: &str) -> io::Result<()> {
+    let unknown = || io::Error::other(USAGE);
+    let mut contender = contender(name, &named(workload)?).ok_or_else(unknown)?;
+    for _ in 0..passes.parse::<usize>().map_err(|_| unknown())? {
+        contender.pass();
+    }
+    Ok(())
+}

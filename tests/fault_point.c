@@ -1,0 +1,279 @@
+/* Ends the process with SIGKILL at the nth system call that changes files below a directory.
+ *
+ * Loaded before the C library (LD_PRELOAD), it stands before every call that writes, syncs, resizes,
+ * renames or removes. The environment says what to do:
+ *
+ *   FAULT_POINT_DIRECTORY  the directory, spelled as the kernel spells it
+ *   FAULT_POINT_NTH        dies before the nth call takes effect; 0: never
+ *   FAULT_POINT_TORN       1: of a write, half of the bytes are written first
+ *   FAULT_POINT_TRACE      a file outside the directory that gets one line for each call
+ */
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static char directory[PATH_MAX];
+static size_t directory_length;
+static long nth;
+static int torn;
+static int trace = -1;
+static atomic_long calls;
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *given = getenv("FAULT_POINT_DIRECTORY");
+    const char *number = getenv("FAULT_POINT_NTH");
+    const char *half = getenv("FAULT_POINT_TORN");
+    const char *file = getenv("FAULT_POINT_TRACE");
+
+    if (given == NULL || strlen(given) >= sizeof directory) {
+        return;
+    }
+    strcpy(directory, given);
+    directory_length = strlen(directory);
+    nth = number != NULL ? atol(number) : 0;
+    torn = half != NULL && atoi(half);
+    if (file != NULL) {
+        trace = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    }
+}
+
+static const char *below(const char *path)
+{
+    if (directory_length == 0 || strncmp(path, directory, directory_length) != 0) {
+        return NULL;
+    }
+    return path[directory_length] == '/' ? path + directory_length + 1 : NULL;
+}
+
+static void die(void)
+{
+    syscall(SYS_kill, getpid(), SIGKILL);
+    for (;;) {
+        pause();
+    }
+}
+
+static void note(const char *call, const char *name)
+{
+    char line[PATH_MAX + 64];
+    int length = snprintf(line, sizeof line, "%s %s\n", call, name);
+
+    if (trace >= 0 && length > 0) {
+        /* Past this file's own functions; one write of a short line is not mixed with another's. */
+        syscall(SYS_write, trace, line, (size_t)length);
+    }
+}
+
+/* Counts a call about `name`; returns whether the process is to die in it. */
+static int is_the_one(const char *call, const char *name)
+{
+    if (name == NULL) {
+        return 0;
+    }
+    note(call, name);
+    return atomic_fetch_add(&calls, 1) + 1 == nth;
+}
+
+static int at_path(const char *call, const char *path)
+{
+    char whole[PATH_MAX];
+
+    if (directory_length == 0 || path == NULL) {
+        return 0;
+    }
+    if (path[0] != '/') {
+        char here[PATH_MAX];
+        if (getcwd(here, sizeof here) == NULL
+            || (size_t)snprintf(whole, sizeof whole, "%s/%s", here, path) >= sizeof whole) {
+            return 0;
+        }
+        path = whole;
+    }
+    return is_the_one(call, below(path));
+}
+
+static int at_descriptor(const char *call, int descriptor)
+{
+    char link[64], path[PATH_MAX];
+    ssize_t length;
+
+    if (directory_length == 0) {
+        return 0;
+    }
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    length = readlink(link, path, sizeof path - 1);
+    if (length < 0) {
+        return 0;
+    }
+    path[length] = '\0';
+    /* The directory itself is synced too. */
+    if (strcmp(path, directory) == 0) {
+        return is_the_one(call, ".");
+    }
+    return is_the_one(call, below(path));
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+#define AT(where, what) \
+    if (where(__func__, what)) { \
+        die(); \
+    }
+
+#define AT_WRITE(half_of_it) \
+    if (at_descriptor(__func__, fd)) { \
+        if (torn) { \
+            (void)!(half_of_it); \
+        } \
+        die(); \
+    }
+
+ssize_t write(int fd, const void *bytes, size_t count)
+{
+    AT_WRITE(REAL(write)(fd, bytes, count / 2))
+    return REAL(write)(fd, bytes, count);
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset)
+{
+    AT_WRITE(REAL(pwrite)(fd, bytes, count / 2, offset))
+    return REAL(pwrite)(fd, bytes, count, offset);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset)
+{
+    AT_WRITE(REAL(pwrite64)(fd, bytes, count / 2, offset))
+    return REAL(pwrite64)(fd, bytes, count, offset);
+}
+
+ssize_t writev(int fd, const struct iovec *pieces, int count)
+{
+    AT_WRITE(REAL(writev)(fd, pieces, count / 2))
+    return REAL(writev)(fd, pieces, count);
+}
+
+ssize_t pwritev(int fd, const struct iovec *pieces, int count, off_t offset)
+{
+    AT_WRITE(REAL(pwritev)(fd, pieces, count / 2, offset))
+    return REAL(pwritev)(fd, pieces, count, offset);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *pieces, int count, off64_t offset)
+{
+    AT_WRITE(REAL(pwritev64)(fd, pieces, count / 2, offset))
+    return REAL(pwritev64)(fd, pieces, count, offset);
+}
+
+ssize_t copy_file_range(int from, off64_t *from_offset, int fd, off64_t *offset, size_t count, unsigned flags)
+{
+    AT_WRITE(REAL(copy_file_range)(from, from_offset, fd, offset, count / 2, flags))
+    return REAL(copy_file_range)(from, from_offset, fd, offset, count, flags);
+}
+
+int fsync(int fd)
+{
+    AT(at_descriptor, fd)
+    return REAL(fsync)(fd);
+}
+
+int fdatasync(int fd)
+{
+    AT(at_descriptor, fd)
+    return REAL(fdatasync)(fd);
+}
+
+int ftruncate(int fd, off_t length)
+{
+    AT(at_descriptor, fd)
+    return REAL(ftruncate)(fd, length);
+}
+
+int ftruncate64(int fd, off64_t length)
+{
+    AT(at_descriptor, fd)
+    return REAL(ftruncate64)(fd, length);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t length)
+{
+    AT(at_descriptor, fd)
+    return REAL(fallocate)(fd, mode, offset, length);
+}
+
+int fallocate64(int fd, int mode, off64_t offset, off64_t length)
+{
+    AT(at_descriptor, fd)
+    return REAL(fallocate64)(fd, mode, offset, length);
+}
+
+int posix_fallocate(int fd, off_t offset, off_t length)
+{
+    AT(at_descriptor, fd)
+    return REAL(posix_fallocate)(fd, offset, length);
+}
+
+int posix_fallocate64(int fd, off64_t offset, off64_t length)
+{
+    AT(at_descriptor, fd)
+    return REAL(posix_fallocate64)(fd, offset, length);
+}
+
+int truncate(const char *path, off_t length)
+{
+    AT(at_path, path)
+    return REAL(truncate)(path, length);
+}
+
+int rename(const char *from, const char *to)
+{
+    AT(at_path, to)
+    return REAL(rename)(from, to);
+}
+
+int renameat(int from_directory, const char *from, int to_directory, const char *to)
+{
+    AT(at_path, to)
+    return REAL(renameat)(from_directory, from, to_directory, to);
+}
+
+int link(const char *from, const char *to)
+{
+    AT(at_path, to)
+    return REAL(link)(from, to);
+}
+
+int linkat(int from_directory, const char *from, int to_directory, const char *to, int flags)
+{
+    AT(at_path, to)
+    return REAL(linkat)(from_directory, from, to_directory, to, flags);
+}
+
+int unlink(const char *path)
+{
+    AT(at_path, path)
+    return REAL(unlink)(path);
+}
+
+int unlinkat(int at, const char *path, int flags)
+{
+    AT(at_path, path)
+    return REAL(unlinkat)(at, path, flags);
+}
+
+int remove(const char *path)
+{
+    AT(at_path, path)
+    return REAL(remove)(path);
+}

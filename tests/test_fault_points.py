@@ -1,0 +1,157 @@
+"""Killed at each system call that changes its files, a checkpoint and a mirror go on as if nothing had been.
+
+`make test` takes a few of the calls, of different kinds; `make test-long` takes all of them.
+"""
+
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fault_points
+from fault_points import Mortal, Point
+from mortal import Load, mirror_differences
+from services import Tables
+from shardarrow.demo.emulator import Emulator
+from test_kills import assert_every_change_once, stream_records
+
+ROWS = 18
+SAMPLE = 6
+SEED = 5
+LOAD = ("--once", "--settle", "0.1", "--poll-interval", "0.02", "--batch-rows", "6", "--load-interval", "0")
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fault_points.build(tmp_path_factory.mktemp("fault-point"))
+
+
+@pytest.fixture
+def sample(scale: Callable[[int], int]) -> int:
+    """How many points are taken."""
+    return 10**6 if scale(10) == 10 else SAMPLE
+
+
+@pytest.mark.bulk
+@pytest.mark.timeout(1200)
+def test_a_checkpoint_is_whole_at_each_call_of_the_store(
+    library: Path,
+    emulator: Emulator,
+    tables: Tables,
+    tmp_path: Path,
+    sample: int,
+    start_process: Callable[..., Any],
+    record_property: Callable[[str, object], None],
+) -> None:
+    table = tables.make(keys={"id": "S"})
+    tables.put(table, *({"id": {"S": f"key {n}"}, "n": {"N": str(n)}} for n in range(1, ROWS + 1)))
+    source = f"dynamodb://{table}?start=earliest&endpoint_url={emulator.endpoint_url}"
+
+    def command(directory: Path) -> list[str]:
+        script = [sys.executable, fault_points.__file__, source]
+        return [*script, str(directory / "orders.ckpt"), str(directory.with_suffix(".log"))]
+
+    calls = calls_of(library, tmp_path, command, start_process)
+    chosen = fault_points.points(calls, sample, SEED)
+    kills = 0
+    for point in chosen:
+        directory = fresh(tmp_path)
+        mortal = Mortal(library, directory, start_process)
+        mortal.die_at(point, command(directory))
+        mortal.die_at(second(point), command(directory))
+        assert not mortal.die_at(Point(0), command(directory))
+        kills += mortal.kills
+        assert_taken_at_least_once(fault_points.seen(directory.with_suffix(".log")))
+    assert kills >= 0.8 * len(chosen)
+    for name, value in {"calls": len(calls), "points": len(chosen), "kills": kills}.items():
+        record_property(name, value)
+
+
+def assert_taken_at_least_once(seen: fault_points.Seen) -> None:
+    """A run goes on behind what was committed, or behind what was being committed; and none is missing."""
+    for rows, committed, in_doubt in zip(seen.runs, seen.committed, seen.in_doubt, strict=True):
+        if rows:
+            first = rows[0]
+            assert first in (committed + 1, committed + in_doubt + 1)
+            assert rows == list(range(first, rows[-1] + 1))
+    assert max(rows[-1] for rows in seen.runs if rows) == ROWS
+
+
+@pytest.mark.bulk
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("mode", ["mirror", "append"])
+def test_data_and_checkpoint_are_one_at_each_call_of_the_loader(
+    mode: str,
+    library: Path,
+    emulator: Emulator,
+    tables: Tables,
+    tmp_path: Path,
+    sample: int,
+    start_process: Callable[..., Any],
+    record_property: Callable[[str, object], None],
+) -> None:
+    table = tables.make(keys={"id": "S"})
+    put_and_delete(tables, table)
+    start = "snapshot" if mode == "mirror" else "earliest"
+    source = f"dynamodb://{table}?start={start}&segments=1&endpoint_url={emulator.endpoint_url}"
+
+    def command(directory: Path) -> list[str]:
+        load = [str(Path(sys.executable).with_name("shardarrow")), "load", source]
+        return [*load, f"duckdb:///{directory / 'shop.duckdb'}", "--table", "orders", "--mode", mode, *LOAD]
+
+    calls = calls_of(library, tmp_path, command, start_process)
+    chosen = fault_points.points(calls, sample, SEED)
+    kills = 0
+    for point in chosen:
+        directory = fresh(tmp_path)
+        mortal = Mortal(library, directory, start_process)
+        mortal.die_at(point, command(directory))
+        mortal.die_at(second(point), command(directory))
+        assert not mortal.die_at(Point(0), command(directory))
+        kills += mortal.kills
+        load = Load(source, directory / "shop.duckdb", table="orders", mode=mode, start=start_process)
+        if mode == "mirror":
+            assert mirror_differences(load, tables.items(table)) == [], point
+        else:
+            assert_every_change_once(load, stream_records(emulator, table))
+    assert kills >= 0.8 * len(chosen)
+    for name, value in {"calls": len(calls), "points": len(chosen), "kills": kills}.items():
+        record_property(name, value)
+
+
+def put_and_delete(tables: Tables, table: str) -> None:
+    """Changes to a few keys; numbers widen and attributes appear on the way."""
+    for n in range(1, ROWS + 1):
+        key = {"id": {"S": f"key {n % 7}"}}
+        if n % 5 == 0:
+            tables.dynamodb.delete_item(TableName=table, Key=key)
+        else:
+            number = str(n) if n < ROWS / 2 else f"{n}.5"
+            tables.put(table, key | {"n": {"N": number}, f"attribute {n // 6}": {"S": f"change {n}"}})
+
+
+def calls_of(
+    library: Path, tmp_path: Path, command: Callable[[Path], list[str]], start: Callable[..., Any]
+) -> list[str]:
+    """What a run that nobody kills does to its files."""
+    directory = fresh(tmp_path)
+    calls = Mortal(library, directory, start).calls(command(directory), tmp_path / "trace")
+    kinds = {call.split(" ")[0] for call in calls}
+    assert any("write" in kind for kind in kinds)
+    assert kinds & {"fsync", "fdatasync"}
+    return calls
+
+
+def second(point: Point) -> Point:
+    """The one that goes on is killed too, somewhere in its first calls: recovering writes as well."""
+    chance = random.Random(point.nth * 2 + point.torn)
+    return Point(chance.randrange(1, 20), torn=chance.random() < 0.5)
+
+
+def fresh(tmp_path: Path) -> Path:
+    directory = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+    directory.mkdir()
+    return directory
