@@ -55,8 +55,8 @@ impl<I: Items> KinesisDecoder<I> {
             rows: RowDecoder::new(options, items),
             format: options.format,
             counts: Counts::default(),
-            table: options.table.clone(),
-            only: options.table.is_some(),
+            table: options.changes_of.clone(),
+            only: options.changes_of.is_some(),
             stopped: None,
             room: Vec::new(),
         }

@@ -188,7 +188,7 @@ pub fn decoder(
                     ("images", options.images == Images::Json),
                     ("old_image", options.old_image),
                     ("image_hashes", options.image_hashes),
-                    ("table", options.table.is_some()),
+                    ("changes_of", options.changes_of.is_some()),
                     ("keys", !keys.is_empty()),
                 ],
             )?;

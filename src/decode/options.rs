@@ -23,7 +23,7 @@ pub struct DecodeOptions {
     pub max_columns: usize,
     pub on_bad_record: OnBadRecord,
     /// `dynamodb`: only changes of this table; others are left out. Without it, all must be of one table.
-    pub table: Option<String>,
+    pub changes_of: Option<String>,
     /// Two columns more of a change, `_new_hash` and `_old_hash`: a hash of each image that is the same
     /// for the same values, however they are written. For loaders that have to compare images.
     pub image_hashes: bool,
@@ -43,7 +43,7 @@ impl Default for DecodeOptions {
             metadata_prefix: "_".to_owned(),
             max_columns: 1000,
             on_bad_record: OnBadRecord::Fail,
-            table: None,
+            changes_of: None,
             image_hashes: false,
         }
     }

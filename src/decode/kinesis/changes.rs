@@ -56,7 +56,7 @@ impl Deliveries<'_> {
     fn same_table(&self, table: Option<String>) -> Fallible<Option<String>> {
         match (&*self.table.borrow(), table) {
             (Some(known), Some(other)) if *known != other => bad_record(format!(
-                "it is of table {other:?}, but the changes before are of table {known:?}; table= chooses one of them"
+                "it is of table {other:?}, but the changes before are of table {known:?}; changes_of= chooses one of them"
             )),
             (None, Some(first)) => Ok(Some(first)),
             _ => Ok(None),

@@ -204,7 +204,7 @@ fn the_changes_of_two_tables_do_not_become_one_in_silence() {
     let pushed = push(&mut *decoder, &page);
     assert_eq!((pushed.rows, pushed.last), (2, Some(number("2"))));
     let error = decoder.push(&page, pushed.rest.unwrap(), ALL, &Skip::default()).unwrap_err();
-    for part in ["\"others\"", "\"orders\"", "table="] {
+    for part in ["\"others\"", "\"orders\"", "changes_of="] {
         assert!(error.message().contains(part), "{error}");
     }
     // Nothing can be said where nothing is said.
@@ -212,7 +212,7 @@ fn the_changes_of_two_tables_do_not_become_one_in_silence() {
     push(&mut *decoder, &changes(&[inserted(""), inserted("").replace("tableName", "name"), inserted("")]));
     assert_eq!(decoder.rows(), 3);
 
-    let mut decoder = kinesis(r#"{"format":"dynamodb","table":"orders"}"#);
+    let mut decoder = kinesis(r#"{"format":"dynamodb","changes_of":"orders"}"#);
     let bad = other.replace("INSERT", "UPSERT").replace("\"id\"", "\"key\"");
     let parts = [other.as_bytes(), inserted("").as_bytes()].map(<[u8]>::to_vec);
     let parts = aggregate(&[&parts[0], &parts[1]]);
