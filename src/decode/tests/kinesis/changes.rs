@@ -72,6 +72,22 @@ fn the_unit_of_time_is_read_from_each_record() {
     }
 }
 
+/// What reads DynamoDB Streams and puts the records into Kinesis keeps their form and their seconds.
+#[test]
+fn records_of_dynamodb_streams_have_seconds() {
+    let streams = record("REMOVE", 77, r#""Keys":{"id":{"S":"k"}}"#);
+    let micros = streams.replace("SizeBytes\":1", r#"ApproximateCreationDateTimePrecision":"MICROSECOND""#);
+    let mut decoder = kinesis(CHANGES);
+    push(
+        &mut *decoder,
+        &changes(&[streams.clone(), streams.replace("1700000000", "1.7000000005E9"), micros]),
+    );
+    let batch = decoder.flush().unwrap();
+    let times = ["2023-11-14T22:13:20", "2023-11-14T22:13:20.500", "1970-01-01T00:28:20"];
+    assert_eq!(column(&batch, "_time"), times);
+    assert_eq!(column(&batch, "_sequence"), ["1", "2", "3"]);
+}
+
 #[test]
 fn what_arrived_before_the_start_is_left_out_whenever_it_was_made() {
     let page = changes(&[inserted(""), inserted(""), inserted("")]);
