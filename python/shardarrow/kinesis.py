@@ -19,6 +19,7 @@ class Kinesis(Source):
     name: str
     format: Literal["bytes", "json", "dynamodb"] = "bytes"
     keys: Mapping[str, str] | None = None
+    changes_of: str | None = None
     start: KinesisStart = "earliest"
     others: Literal["earliest", "latest"] | None = None
 
@@ -37,6 +38,7 @@ class Kinesis(Source):
         if self.format != "dynamodb":
             for option, given in (
                 ("keys", self.keys is not None),
+                ("changes_of", self.changes_of is not None),
                 ("images", self.images != "columns"),
                 ("old_image", self.old_image),
             ):
@@ -64,6 +66,16 @@ class Kinesis(Source):
             )
         return stream_config(kinesis_start_config(self.start, self.others), options, scan)
 
+    def _decode_config(self, on_bad_record: str) -> dict[str, Any]:
+        return {**super()._decode_config(on_bad_record), "changes_of": self.changes_of}
+
+    @property
+    def _has_one_schema(self) -> bool:
+        """Keys that are learned from the first change are columns that nobody declared."""
+        if self.format == "dynamodb" and self.images == "columns" and self.keys is None:
+            return False
+        return self.format == "bytes" or super()._has_one_schema
+
     def _check_mode(self, mode: str) -> None:
         if mode != "mirror":
             return
@@ -88,6 +100,7 @@ def kinesis(
     *,
     format: Literal["bytes", "json", "dynamodb"] = "bytes",  # noqa: A002 - the word of the service's users
     keys: Mapping[str, str] | None = None,
+    changes_of: str | None = None,
     start: KinesisStart = "earliest",
     others: Literal["earliest", "latest"] | None = None,
     region: str | None = None,
@@ -122,6 +135,8 @@ def kinesis(
         format: What the records are. ``"bytes"``: the partition key and the data as they came. ``"json"``:
             JSON objects, whose members become columns. ``"dynamodb"``: changes that a table sends here.
         keys: With ``format="dynamodb"``: the table's keys, such as ``{"customer": "S", "order": "N"}``.
+            Without them they are learned from the first change.
+        changes_of: With ``format="dynamodb"``: only changes of this table, where several send theirs here.
         start: From when, where the checkpoint knows nothing yet: ``"earliest"`` is the oldest record still in
             the stream, ``"latest"`` are records that arrive from now on, a `datetime` is a moment of arrival;
             `at` or `after`, or a dict of shard → position, are exact places.

@@ -29,6 +29,7 @@ _SOURCE = {
     "enable_stream": "turns the table's stream on when it is off",
     "format": "what the records of a Kinesis stream are: bytes, json or dynamodb",
     "keys": "name:type pairs with commas: the keys of the table whose changes come through Kinesis",
+    "changes_of": "the table whose changes are taken, where several send theirs to one Kinesis stream",
     "schema": "name:type pairs with commas: fixes the columns",
     "columns": "names with commas: only these attributes besides the keys",
     "numbers": "exact (never rounded) or float64",
