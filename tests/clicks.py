@@ -45,8 +45,11 @@ class Clicks:
         """In the order of their hash keys, whatever listings say at the moment."""
         awkward = self.twin.control("knobs")["knobs"]
         self.knobs(stale_ms=0, omit_share=0.0)
-        pages = self.kinesis.get_paginator("list_shards").paginate(StreamName=self.name)
-        shards = [shard for page in pages for shard in page["Shards"]]
+        page = self.kinesis.list_shards(StreamName=self.name)
+        shards = page["Shards"]
+        while token := page.get("NextToken"):
+            page = self.kinesis.list_shards(NextToken=token)
+            shards += page["Shards"]
         self.knobs(stale_ms=awkward["stale_ms"], omit_share=awkward["omit_share"])
         found = [shard for shard in shards if "EndingSequenceNumber" not in shard["SequenceNumberRange"]]
         return sorted(found, key=lambda shard: int(shard["HashKeyRange"]["StartingHashKey"]))
