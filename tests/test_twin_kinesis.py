@@ -1,5 +1,6 @@
 """The fake Kinesis, spoken to by boto3: what a real client accepts and understands."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -233,3 +234,38 @@ def test_a_session_ends_in_virtual_time(twin: Twin, consumer: str, subscribe: Su
     next(events)
     twin.control("advance", ms=60_000)
     assert list(events) == []
+
+
+def test_a_table_streams_into_kinesis(twin: Twin, kinesis: Any) -> None:
+    dynamodb = twin.client("dynamodb")
+    dynamodb.create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    kinesis.create_stream(StreamName="orders", ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName="orders")["StreamDescriptionSummary"]["StreamARN"]
+    target = {"TableName": "orders", "StreamArn": arn}
+    enabled = dynamodb.enable_kinesis_streaming_destination(
+        **target,
+        EnableKinesisStreamingConfiguration={"ApproximateCreationDateTimePrecision": "MICROSECOND"},
+    )
+    assert enabled["DestinationStatus"] == "ACTIVE"
+    dynamodb.put_item(TableName="orders", Item={"id": {"S": "a"}, "b": {"B": b"\xff"}})
+    dynamodb.update_kinesis_streaming_destination(
+        **target,
+        UpdateKinesisStreamingConfiguration={"ApproximateCreationDateTimePrecision": "MILLISECOND"},
+    )
+    dynamodb.delete_item(TableName="orders", Key={"id": {"S": "a"}})
+    dynamodb.disable_kinesis_streaming_destination(**target)
+    (described,) = dynamodb.describe_kinesis_streaming_destination(TableName="orders")[
+        "KinesisDataStreamDestinations"
+    ]
+    assert (described["StreamArn"], described["DestinationStatus"]) == (arn, "DISABLED")
+    insert, remove = (json.loads(record["Data"]) for record in drain(kinesis, "shardId-000000000000"))
+    assert insert["dynamodb"]["NewImage"] == {"id": {"S": "a"}, "b": {"B": "/w=="}}
+    assert insert["dynamodb"]["ApproximateCreationDateTimePrecision"] == "MICROSECOND"
+    assert (remove["eventName"], remove["dynamodb"]["OldImage"]) == ("REMOVE", insert["dynamodb"]["NewImage"])
+    changes = twin.control("channel_history", table="orders")["changes"]
+    assert [change["event_id"] for change in changes] == [insert["eventID"], remove["eventID"]]

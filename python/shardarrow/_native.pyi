@@ -9,6 +9,7 @@ __all__ = [
     "VERSION",
     "Batch",
     "Bell",
+    "CheckpointFile",
     "Listing",
     "Memory",
     "Schema",
@@ -126,6 +127,15 @@ class Writer:
 class Write:
     def step(self) -> bool | None: ...
     def finish(self) -> None: ...
+
+@final
+class CheckpointFile:
+    def __new__(cls, path: str | PathLike[str], name: str) -> CheckpointFile: ...
+    def load(self) -> str | None: ...
+    def save(
+        self, through: int, checkpoint: str, gaps: list[str], quarantined: list[_Quarantined]
+    ) -> None: ...
+    def close(self) -> None: ...
 
 @final
 class Listing:

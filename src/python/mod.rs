@@ -11,6 +11,7 @@ mod inspect;
 mod memory;
 mod shards;
 mod signal;
+mod store;
 mod stream;
 mod table;
 mod writer;
@@ -44,6 +45,8 @@ mod _native {
     use super::shut_down;
     #[pymodule_export]
     use super::signal::Bell;
+    #[pymodule_export]
+    use super::store::CheckpointFile;
     #[pymodule_export]
     use super::stream::{Stream, Ticket};
     #[pymodule_export]

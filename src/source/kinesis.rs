@@ -50,6 +50,7 @@ pub const TERMS: Terms = Terms {
     shard_bytes_per_second: Some(SHARD_BYTES_PER_SECOND),
     opens_at_time: true,
     tells_lag: true,
+    pushes: false,
 };
 
 /// What the SDK parses in place of a page: the members its parser requires.
@@ -90,6 +91,10 @@ impl Kinesis {
     #[must_use]
     pub fn with_keys(self, keys: Vec<KeyAttribute>) -> Self {
         Self { keys, ..self }
+    }
+
+    pub(super) fn target(&self) -> &KinesisTarget {
+        &self.target
     }
 
     pub(super) async fn room(&self) -> Result<&Room> {
@@ -231,7 +236,7 @@ pub fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result
     })
 }
 
-fn child(child: Child) -> Result<Shard> {
+pub(super) fn child(child: Child) -> Result<Shard> {
     let hash_keys = child.hash_key_range.as_ref().map(|Hashes { starting_hash_key, ending_hash_key }| {
         hash_keys(&child.shard_id, starting_hash_key, ending_hash_key)
     });

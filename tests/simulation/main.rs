@@ -6,6 +6,7 @@ mod broken;
 mod health;
 mod kinesis;
 mod kinesis_service;
+mod progress;
 mod service;
 mod snapshot;
 mod world;

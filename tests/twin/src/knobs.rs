@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::channel::ChannelKnobs;
 use crate::clock::Millis;
 use crate::kinesis::KinesisKnobs;
 
@@ -132,6 +133,8 @@ pub struct Knobs {
     pub get_records_per_second: Option<f64>,
     /// What is special to Kinesis.
     pub kinesis: KinesisKnobs,
+    /// What happens to changes on their way from a table to Kinesis.
+    pub channel: ChannelKnobs,
     /// How many calls the log keeps; older ones are forgotten, counters never.
     pub log_calls: usize,
     /// Keep every record ever written for `history`, beyond retention.
@@ -177,6 +180,7 @@ impl Default for Knobs {
             describe_stream_per_second: None,
             get_records_per_second: None,
             kinesis: KinesisKnobs::default(),
+            channel: ChannelKnobs::default(),
             log_calls: 100_000,
             keep_history: true,
         }

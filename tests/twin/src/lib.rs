@@ -9,6 +9,7 @@
 mod aws;
 mod between;
 mod calls;
+pub mod channel;
 mod clock;
 mod control;
 mod cut;
