@@ -50,7 +50,8 @@ impl Consumer<'_> {
             }
             sleep(self.patience / LOOKS).await;
         }
-        let message = format!("{self} is still {last} after {:.0} s; try again later", self.patience.as_secs_f64());
+        let message =
+            format!("{self} is still {last} after {:.0} s; try again later", self.patience.as_secs_f64());
         Err(Error::new(ErrorKind::Service, message))
     }
 

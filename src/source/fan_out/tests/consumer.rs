@@ -49,7 +49,15 @@ async fn a_consumer_that_is_missing_is_registered_and_waited_for() {
 async fn a_consumer_on_its_way_out_is_registered_again_when_it_is_gone() {
     let (service, fan_out) = looks("app", &[Ok("DELETING"), MISSING, Ok("ACTIVE")]).await;
     Source::describe(&fan_out).await.unwrap();
-    assert_eq!(service.asked()[1..], ["DescribeStreamConsumer", "DescribeStreamConsumer", "RegisterStreamConsumer", "DescribeStreamConsumer"]);
+    assert_eq!(
+        service.asked()[1..],
+        [
+            "DescribeStreamConsumer",
+            "DescribeStreamConsumer",
+            "RegisterStreamConsumer",
+            "DescribeStreamConsumer"
+        ]
+    );
 }
 
 #[tokio::test]

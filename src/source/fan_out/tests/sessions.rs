@@ -30,10 +30,7 @@ async fn a_session_that_ends_is_followed_by_one_behind_its_last_event() {
     let service = Service::start(sessions.map(Answer::Session)).await;
     let (found, errors) = numbers(&fan_out(&service), 4).await;
     assert_eq!((found, errors), (["1", "6", "7", "8"].map(str::to_owned).into(), Vec::new()));
-    assert_eq!(
-        service.positions(),
-        ["TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER 5", "AFTER_SEQUENCE_NUMBER 7"]
-    );
+    assert_eq!(service.positions(), ["TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER 5", "AFTER_SEQUENCE_NUMBER 7"]);
 }
 
 #[tokio::test]
