@@ -24,5 +24,6 @@ pub mod checkpoint;
 pub mod snapshot;
 pub mod run;
 pub mod stream;
+pub mod writer;
 #[cfg(feature = "python")]
 mod python;

@@ -1,10 +1,11 @@
-"""DynamoDB Streams as Arrow record batches, with checkpoints."""
+"""DynamoDB and Kinesis as Arrow record batches, with checkpoints."""
 
 import atexit
 from typing import TYPE_CHECKING, Any
 
 from shardarrow import _native
 from shardarrow.batch import Batch, Schema, Table
+from shardarrow.by_url import source
 from shardarrow.checkpoint import (
     Gap,
     MemoryStore,
@@ -15,6 +16,7 @@ from shardarrow.checkpoint import (
     after,
     at,
 )
+from shardarrow.dynamodb import dynamodb
 from shardarrow.errors import (
     AccessDeniedError,
     BadPageError,
@@ -39,8 +41,10 @@ from shardarrow.errors import (
     ThrottledError,
     UsageError,
 )
-from shardarrow.source import Shard, Source, dynamodb, source
+from shardarrow.kinesis import kinesis
+from shardarrow.source import Shard, Source
 from shardarrow.stream import Stream
+from shardarrow.writer import KinesisWriter, WriterReport
 
 if TYPE_CHECKING:
     from shardarrow.loaders import load, load_async
@@ -63,6 +67,7 @@ __all__ = [
     "GapError",
     "InternalError",
     "InvalidRequestError",
+    "KinesisWriter",
     "LoadError",
     "MemoryStore",
     "NotFoundError",
@@ -82,10 +87,12 @@ __all__ = [
     "Table",
     "ThrottledError",
     "UsageError",
+    "WriterReport",
     "__version__",
     "after",
     "at",
     "dynamodb",
+    "kinesis",
     "load",
     "load_async",
     "source",

@@ -11,6 +11,7 @@ from shardarrow.errors import UsageError
 
 # The service models allow this many digits (Kinesis: `0|([1-9]\d{0,128})`).
 _MOST_DIGITS = 129
+_LAST_PART = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def at(sequence: str | int, *, shard: str | None = None) -> Position:
     """Starts with the record that has this sequence number.
 
     Args:
-        sequence: 1 to 129 decimal digits.
+        sequence: 1 to 129 decimal digits; for Kinesis also ``"123:4"``, part 4 of an aggregated record.
         shard: The shard's id; may be left out where exactly one listed shard can hold the record.
 
     Raises:
@@ -61,9 +62,18 @@ def after(sequence: str | int, *, shard: str | None = None) -> Position:
 
 def _sequence(sequence: str | int) -> str:
     text = str(sequence)
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise UsageError(f"{text!r} is not a sequence number: it must be 1 to {_MOST_DIGITS} decimal digits")
+    number, colon, part = text.partition(":")
+    whole = _is_decimal(number) and len(number) <= _MOST_DIGITS
+    if not whole or (colon and not (_is_decimal(part) and int(part) <= _LAST_PART)):
+        raise UsageError(
+            f"{text!r} is not a sequence number: it must be 1 to {_MOST_DIGITS} decimal digits, "
+            "for a part of a Kinesis record with a colon and the part's number behind"
+        )
     return text
+
+
+def _is_decimal(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 @dataclass(frozen=True)

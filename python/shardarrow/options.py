@@ -41,6 +41,7 @@ class ArrowSchema(Protocol):
 
 
 Start = str | Position | Mapping[str, Position]
+KinesisStart = str | datetime.datetime | Position | Mapping[str, Position]
 Checkpoint = str | os.PathLike[str] | SqliteStore | MemoryStore | None
 
 
@@ -211,48 +212,110 @@ def stream_config(
             case _:
                 all_options[option] = seconds(option, value)
     all_options["follow"] = bool(all_options["follow"])
-    return {"start": start, **all_options, "snapshot": {**(snapshot or {}), "slice": slice_}}
+    scan = {"segments": None, "max_read_units": None, "limit": None, "scan_only": False, **(snapshot or {})}
+    return {"start": start, **all_options, "snapshot": {**scan, "slice": slice_}}
 
 
 def start_config(start: object, others: str | None) -> object:
-    """Where to start, as the core reads it.
+    """Where to start with a table, as the core reads it.
 
     Raises:
         UsageError: DynamoDB Streams cannot start there.
     """
+    words = ("snapshot", "earliest", "latest")
+    if isinstance(start, datetime.date):
+        raise UsageError(
+            "DynamoDB Streams cannot start at a moment; "
+            'pass start="snapshot", "earliest", "latest", sa.at(...) or sa.after(...)'
+        )
+    config = _start(start, others, words, "DynamoDB Streams")
+    for position in config["positions"]["positions"] if isinstance(config, dict) else ():
+        if ":" in position["sequence"]:
+            raise UsageError(
+                f"start names {position['sequence']!r}, but only Kinesis has records within records; "
+                "leave out the colon and what is behind it"
+            )
+    return config
+
+
+def kinesis_start_config(start: object, others: str | None) -> object:
+    """Where to start with a Kinesis stream, as the core reads it.
+
+    Raises:
+        UsageError: Kinesis cannot start there.
+    """
+    match start:
+        case datetime.datetime() if start.tzinfo is None:
+            raise UsageError(
+                f"start={start!r} has no time zone; say which it is, such as datetime(..., tzinfo=UTC)"
+            )
+        case datetime.datetime() if others is not None:
+            raise UsageError("others= belongs to positions; a moment says for every shard where it starts")
+        case datetime.datetime():
+            since = start - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+            # Not before the moment: records have whole milliseconds.
+            return {"time": {"moment": -(-since // timedelta(milliseconds=1))}}
+        case datetime.date():
+            raise UsageError(f"start={start!r} is a day; pass a datetime with a time zone")
+        case "snapshot":
+            raise UsageError(
+                'start="snapshot" scans a table, and a Kinesis stream has none; pass "earliest", "latest" '
+                "or a datetime"
+            )
+    return _start(start, others, ("earliest", "latest"), "Kinesis")
+
+
+def _start(start: object, others: str | None, words: Sequence[str], service: str) -> Any:
+    known = ", ".join(f'"{word}"' for word in words)
     match start:
         case Position():
             positions = [_position(start, start.shard)]
         case Mapping():
             positions = [_position(position, shard) for shard, position in start.items()]
-        case "snapshot" | "earliest" | "latest" if others is not None:
+        case str() if start in words and others is not None:
             raise UsageError(
                 f'others= says where shards start that positions in start= do not name; start="{start}" '
                 "says it for every shard"
             )
-        case "snapshot" | "earliest" | "latest":
+        case str() if start in words:
             return start
-        case datetime.date():
-            raise UsageError(
-                "DynamoDB Streams cannot start at a moment; "
-                'pass start="snapshot", "earliest", "latest", sa.at(...) or sa.after(...)'
-            )
         case _:
+            moment = ", a datetime" if service == "Kinesis" else ""
             raise UsageError(
-                f"start={start!r} is not a place to start in DynamoDB Streams; "
-                'pass "snapshot", "earliest", "latest", sa.at(...), sa.after(...) or a dict of shard → '
+                f"start={start!r} is not a place to start in {service}; "
+                f"pass {known}{moment}, sa.at(...), sa.after(...) or a dict of shard → "
                 "position"
             )
     if not positions:
-        raise UsageError('start={} names no shard; name one, or pass "snapshot", "earliest" or "latest"')
+        raise UsageError(f"start={{}} names no shard; name one, or pass one of {known}")
     one_of("others", others or "earliest", ("earliest", "latest"))
     return {"positions": {"positions": positions, "others": others or "earliest"}}
 
 
-def _position(position: object, shard: str | None) -> dict[str, str | None]:
+def _position(position: object, shard: str | None) -> dict[str, Any]:
     if not isinstance(position, Position) or position.sequence is None:
         raise UsageError(f"{position!r} is not a position; make one with sa.at(...) or sa.after(...)")
     return {"shard": shard, "kind": position.kind, "sequence": position.sequence}
+
+
+def keys_config(keys: Mapping[str, str] | None) -> list[dict[str, str]]:
+    """The key attributes of changes that come without a table to ask, hash key first.
+
+    Raises:
+        UsageError: They are not one or two names with their DynamoDB types.
+    """
+    if keys is None:
+        return []
+    if not isinstance(keys, Mapping) or not 1 <= len(keys) <= 2:
+        raise UsageError(
+            'keys= must be a dict of one or two names → "S", "N" or "B", the hash key first, such as '
+            '{"customer": "S", "order": "N"}'
+        )
+    for name, kind in keys.items():
+        if not isinstance(name, str) or not name:
+            raise UsageError(f"keys= names attributes, not {name!r}")
+        one_of(f"keys[{name!r}]", kind, ("S", "N", "B"))
+    return [{"name": name, "type": kind} for name, kind in keys.items()]
 
 
 def schema_config(schema: ArrowSchema | Mapping[str, str] | None) -> list[dict[str, str]] | None:

@@ -1,4 +1,4 @@
-"""Sources: where records come from, said cheaply. Nothing connects before a stream is opened or read."""
+"""What every source can do. A source is a cheap description: nothing connects before it is read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json as json_text
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import Any, ClassVar, Literal, Unpack
 
-from shardarrow import _native, url
+from shardarrow import _native
 from shardarrow.batch import Table
 from shardarrow.checkpoint import MemoryStore
 from shardarrow.errors import UsageError
@@ -17,37 +17,23 @@ from shardarrow.options import (
     ArrowSchema,
     Checkpoint,
     ReadingOptions,
-    Start,
     StreamOptions,
     at_least_one,
     columns_config,
     consumer,
     count,
     one_of,
-    read_units_config,
     schema_config,
     seconds,
-    segments_config,
     size,
-    start_config,
     store,
-    stream_config,
 )
 from shardarrow.stream import Stream
 from shardarrow.waiting import wait
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _SECRETS = ("access_key_id", "secret_access_key", "session_token", "external_id")
-_PLACE = ("region", "endpoint_url", "profile", *_SECRETS, "role_arn")
-_TIMEOUTS = ("connect_timeout", "read_timeout", "attempt_timeout", "operation_timeout")
-_CHOICES = {
-    "numbers": ("exact", "float64"),
-    "nested": ("json", "struct"),
-    "json": ("text", "arrow.json"),
-    "images": ("columns", "json"),
-}
+PLACE = ("region", "endpoint_url", "profile", *_SECRETS, "role_arn")
+TIMEOUTS = ("connect_timeout", "read_timeout", "attempt_timeout", "operation_timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +60,8 @@ class Shard:
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class Source:
-    """A description of where records come from. Make one with `dynamodb` or `source`."""
+    """A description of where records come from. Make one with `dynamodb`, `kinesis` or `source`."""
 
-    table: str
-    start: Start = "snapshot"
-    others: Literal["earliest", "latest"] | None = None
-    segments: int | None = None
-    max_read_units: float | None = None
-    enable_stream: bool = False
     region: str | None = None
     endpoint_url: str | None = None
     profile: str | None = None
@@ -104,28 +84,32 @@ class Source:
     metadata_prefix: str = "_"
     max_columns: int = 1000
 
+    # The function that makes such a source, and the field that it takes by place.
+    _MADE_BY: ClassVar[str]
+    _NAMED_BY: ClassVar[str]
+    _CHOICES: ClassVar[Mapping[str, Sequence[str]]] = {
+        "numbers": ("exact", "float64"),
+        "nested": ("json", "struct"),
+        "json": ("text", "arrow.json"),
+        "images": ("columns", "json"),
+    }
+
     def __post_init__(self) -> None:
         """Checks what can be checked without connecting."""
-        if not isinstance(self.table, str) or not self.table:
-            raise UsageError(f"the table must be a name or an ARN, not {self.table!r}")
-        for option, choices in _CHOICES.items():
+        for option, choices in self._CHOICES.items():
             one_of(option, getattr(self, option), choices)
-        for option in _PLACE:
+        for option in PLACE:
             if not isinstance(getattr(self, option), str | None):
                 raise UsageError(f"{option}= must be a text")
         if not isinstance(self.metadata_prefix, str):
             raise UsageError("metadata_prefix= must be a text")
-        if not isinstance(self.enable_stream, bool):
-            raise UsageError(f"enable_stream={self.enable_stream!r} must be True or False")
-        if self.enable_stream and self._names_a_stream:
-            raise UsageError(
-                f"enable_stream=True turns the stream of a table on, but {self.table!r} is one stream; "
-                "name the table instead"
-            )
-        start_config(self.start, self.others)
-        self._snapshot_config()
         self._decode_config("fail")
         self._connection_config()
+
+    @property
+    def _name(self) -> str:
+        """What the user named: a name or an ARN."""
+        return str(getattr(self, self._NAMED_BY))
 
     def stream(
         self,
@@ -212,7 +196,7 @@ class Source:
             )
         return Stream(
             self._config(keeping._config(consumer(name)), options, scan),
-            title=self.table,
+            title=self._name,
             commit=commit,
             memory=memory,
             one_schema=self.schema is not None or self.images == "json",
@@ -222,8 +206,8 @@ class Source:
         """What is there now, as one table with one schema.
 
         With ``start="snapshot"`` these are the table's items, by a scan alone: it needs no stream, and
-        an item changed meanwhile is there as it was before or after. Otherwise they are the changes that
-        the stream still has.
+        an item changed meanwhile is there as it was before or after. Otherwise they are the changes, or
+        the records, that the stream still has.
 
         Args:
             limit: The most rows, whichever come first; a scan reads little more than that.
@@ -259,12 +243,11 @@ class Source:
                 raise UsageError(f"read() takes no {option}=; use stream() to follow or to commit")
         most = None if limit is None else at_least_one("limit", limit)
         memory = size("memory_limit", options.get("memory_limit", STREAM_DEFAULTS["memory_limit"]))
-        scan = {"scan_only": self.start == "snapshot", "limit": most}
-        stream = self._stream(None, "default", "auto", scan, {"follow": False, **options})
+        stream = self._stream(None, "default", "auto", self._scan(most), {"follow": False, **options})
         return stream, _native.Table(memory, most)
 
     def shards(self) -> list[Shard]:
-        """The shards of the table's stream, parents before their children."""
+        """The shards of the stream, parents before their children."""
         return _tree(self._listing().wait())
 
     async def shards_async(self) -> list[Shard]:
@@ -275,19 +258,10 @@ class Source:
     def _listing(self) -> _native.Listing:
         return _native.Listing(json_text.dumps(self._source_config()))
 
-    def _examine(self) -> dict[str, Any]:
-        """Tries each call once that reading this source needs: what came of it, for people to look at."""
-        scans = self.start == "snapshot"
-        asks_table = scans or not self._names_a_stream
-        found: dict[str, Any] = json_text.loads(
-            _native.examine(json_text.dumps(self._source_config()), asks_table, scans)
-        )
-        return found
-
     def _stream_for_loader(self, state: str | None, **options: Unpack[StreamOptions]) -> Stream:
         """A stream whose checkpoint a loader keeps with its data; `state` is what it found there."""
         keep = {"kind": "loader", "checkpoint": state}
-        return Stream(self._config(keep, options), title=self.table, commit="manual")
+        return Stream(self._config(keep, options), title=self._name, commit="manual")
 
     # The form in which this crosses to the core
 
@@ -297,47 +271,50 @@ class Source:
         options: Mapping[str, Any],
         scan: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        if options.get("on_gap") == "resnapshot" and self._names_a_stream:
-            raise UsageError(
-                f'on_gap="resnapshot" scans a table again and follows its newest stream, but {self.table!r} '
-                "is one stream; name the table instead"
-            )
-        start = start_config(self.start, self.others)
-        snapshot = {**self._snapshot_config(), "limit": None, "scan_only": False, **(scan or {})}
         return {
             "source": self._source_config(),
             "decode": self._decode_config(options.get("on_bad_record", "fail")),
-            "stream": stream_config(start, options, snapshot),
+            "stream": self._stream_config(options, scan or {}),
             "checkpoint": dict(keep),
         }
 
-    def _snapshot_config(self) -> dict[str, Any]:
-        return {
-            "segments": segments_config(self.segments),
-            "max_read_units": read_units_config(self.max_read_units),
-        }
-
-    @property
-    def _names_a_stream(self) -> bool:
-        return self.table.startswith("arn:") and "/stream/" in self.table
+    # What each kind of source says for itself
 
     def _source_config(self) -> dict[str, Any]:
-        return {
-            "table": self.table,
-            "enable_stream": self.enable_stream,
-            "connection": self._connection_config(),
-        }
+        raise NotImplementedError
+
+    def _stream_config(self, options: Mapping[str, Any], scan: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a stream; `scan` says what is special about its scan."""
+        raise NotImplementedError
+
+    def _scan(self, limit: int | None) -> dict[str, Any]:
+        """What is special about the scan of a read that takes at most `limit` rows."""
+        del limit
+        return {}
+
+    def _check_mode(self, mode: str) -> None:
+        """Whether it can be loaded so.
+
+        Raises:
+            UsageError: It cannot; the sentence says what can be done.
+        """
+        raise NotImplementedError
+
+    @property
+    def _default_table(self) -> str:
+        """What a destination calls it when nobody says."""
+        raise NotImplementedError
 
     def _connection_config(self) -> dict[str, str | float]:
-        given = {name: value for name in (*_PLACE, *_TIMEOUTS) if (value := getattr(self, name)) is not None}
-        return {name: seconds(name, value) if name in _TIMEOUTS else value for name, value in given.items()}
+        given = {name: value for name in (*PLACE, *TIMEOUTS) if (value := getattr(self, name)) is not None}
+        return {name: seconds(name, value) if name in TIMEOUTS else value for name, value in given.items()}
 
     def _decode_config(self, on_bad_record: str) -> dict[str, Any]:
         one_of("on_bad_record", on_bad_record, ("fail", "quarantine"))
         return {
             "schema": schema_config(self.schema),
             "columns": columns_config(self.columns),
-            **{option: getattr(self, option) for option in _CHOICES},
+            **{option: getattr(self, option) for option in self._CHOICES},
             "old_image": bool(self.old_image),
             "metadata_prefix": self.metadata_prefix,
             "max_columns": count("max_columns", self.max_columns),
@@ -348,109 +325,9 @@ class Source:
         given = (
             f"{field.name}={'…' if field.name in _SECRETS else repr(value)}"
             for field in fields(self)
-            if field.name != "table" and (value := getattr(self, field.name)) != field.default
+            if field.name != self._NAMED_BY and (value := getattr(self, field.name)) != field.default
         )
-        return f"dynamodb({', '.join([repr(self.table), *given])})"
-
-
-def dynamodb(
-    table: str,
-    *,
-    start: Start = "snapshot",
-    others: Literal["earliest", "latest"] | None = None,
-    segments: int | None = None,
-    max_read_units: float | None = None,
-    enable_stream: bool = False,
-    region: str | None = None,
-    endpoint_url: str | None = None,
-    profile: str | None = None,
-    access_key_id: str | None = None,
-    secret_access_key: str | None = None,
-    session_token: str | None = None,
-    role_arn: str | None = None,
-    external_id: str | None = None,
-    connect_timeout: float | timedelta | None = None,
-    read_timeout: float | timedelta | None = None,
-    attempt_timeout: float | timedelta | None = None,
-    operation_timeout: float | timedelta | None = None,
-    schema: ArrowSchema | Mapping[str, str] | None = None,
-    columns: Sequence[str] | None = None,
-    numbers: Literal["exact", "float64"] = "exact",
-    nested: Literal["json", "struct"] = "json",
-    json: Literal["text", "arrow.json"] = "text",
-    images: Literal["columns", "json"] = "columns",
-    old_image: bool = False,
-    metadata_prefix: str = "_",
-    max_columns: int = 1000,
-) -> Source:
-    """A DynamoDB table: what it holds, and then its changes from its stream. Nothing connects yet.
-
-    What is not given of the connection comes from the standard AWS chain: environment, profile, single
-    sign-on, container, instance, web identity.
-
-    Args:
-        table: The table's name, its ARN, or the ARN of its stream.
-        start: From when, where the checkpoint knows nothing yet: ``"snapshot"`` scans the table and then
-            follows its changes without a gap, ``"earliest"`` is the oldest record still in the stream,
-            ``"latest"`` are changes made from now on; `at` or `after`, or a dict of shard → position, are
-            exact places.
-        others: Where the shards start that such places do not name; by default ``"earliest"``.
-        segments: Into how many parts the scan is cut; by default as many as the table's size asks for.
-        max_read_units: The most read capacity units per second that the scan may take.
-        enable_stream: Whether to turn the table's stream on, with new and old images, when it is off.
-        region: Such as ``"eu-west-1"``.
-        endpoint_url: Where the service is, if not at AWS.
-        profile: A profile of the AWS configuration files.
-        access_key_id: With `secret_access_key`, and `session_token` if they are temporary.
-        secret_access_key: See `access_key_id`.
-        session_token: See `access_key_id`.
-        role_arn: A role to assume.
-        external_id: What the role's trust policy asks for.
-        connect_timeout: Until a connection stands. Timeouts are seconds or a `timedelta`.
-        read_timeout: Without a byte of the answer.
-        attempt_timeout: For one request and its answer.
-        operation_timeout: For a call with its retries.
-        schema: Fixes the columns: a dict of name → type, or anything that exports `__arrow_c_schema__`.
-        columns: Only these attributes, besides the keys.
-        numbers: ``"exact"`` never rounds: int64, decimal or text. ``"float64"`` rounds, but never keys.
-        nested: Maps and lists as plain JSON text, or as inferred structs and lists.
-        json: How columns of JSON are marked: in the field's metadata, or with the extension type too.
-        images: Columns, or key and images as DynamoDB JSON: lossless, one schema for ever.
-        old_image: Whether to add what the item was before, as a struct.
-        metadata_prefix: What the names of metadata columns begin with.
-        max_columns: The most attributes that become columns; further ones go to ``_rest``.
-
-    Raises:
-        UsageError: An option cannot work.
-    """
-    return Source(**locals())
-
-
-def source(text: str) -> Source:
-    """The source that a URL names: ``dynamodb://orders?region=eu-west-1&segments=8``.
-
-    It takes every option of `dynamodb`: ``schema`` as ``name:type`` pairs and ``columns`` as names, with
-    commas; ``start`` also as ``after:SEQUENCE@SHARD``.
-
-    Raises:
-        UsageError: It is not such a URL. The error never shows credentials.
-    """
-    _, table, options = url.parse(text, ["dynamodb"])
-    return Source(table=table, **url.convert(options, _CONVERTERS))  # type: ignore[arg-type]
-
-
-_CONVERTERS: dict[str, Callable[[str, str], object]] = {
-    **{field.name: url.text for field in fields(Source) if field.name != "table"},
-    **dict.fromkeys(_TIMEOUTS, url.number),
-    "start": url.start,
-    "segments": url.whole,
-    "max_read_units": url.amount,
-    "enable_stream": url.flag,
-    "schema": url.types,
-    "columns": url.names,
-    "old_image": url.flag,
-    "max_columns": url.whole,
-}
+        return f"{self._MADE_BY}({', '.join([repr(self._name), *given])})"
 
 
 def _tree(rows: list[tuple[str, list[str], str | None, str | None]]) -> list[Shard]:

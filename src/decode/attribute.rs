@@ -1,7 +1,9 @@
 //! One DynamoDB attribute value: `{"S":"…"}` and its nine siblings.
 
-use super::json::{Cursor, Fallible, Text, bad_record};
+use super::json::{Cursor, Fallible, Piece, Text, bad_record};
 use super::number::{Number, append_canonical};
+use super::plain::plain_word;
+use super::short::is_short_canonical;
 
 /// The type of an attribute value, as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,9 @@ impl<'a> Cursor<'a> {
     /// Enters an attribute value, up to what stands behind its type.
     #[inline]
     pub(super) fn enter_attribute(&mut self) -> Fallible<Tag> {
+        if self.is_plain {
+            return self.plain_tag();
+        }
         // The form the service writes, without any space, in one comparison.
         if let Some([b'{', b'"', letter, b'"', b':']) = self.rest().first_chunk() {
             let tag = match letter {
@@ -62,9 +67,26 @@ impl<'a> Cursor<'a> {
             };
             self.at += 5;
             self.space();
-            return Ok(tag);
+            return Ok(self.unless_null(tag));
+        }
+        if let Some([b'{', b'"', letter, b'S', b'"', b':']) = self.rest().first_chunk() {
+            let tag = match letter {
+                b'S' => Tag::TextSet,
+                b'N' => Tag::NumberSet,
+                b'B' => Tag::BinarySet,
+                _ => return self.enter_spaced_attribute(),
+            };
+            self.at += 6;
+            self.space();
+            return Ok(self.unless_null(tag));
         }
         self.enter_spaced_attribute()
+    }
+
+    /// `{"S":null}`, which the service does not write but others do, is no value of its type.
+    #[inline]
+    fn unless_null(&self, tag: Tag) -> Tag {
+        if self.byte() == Some(b'n') { Tag::Null } else { tag }
     }
 
     fn enter_spaced_attribute(&mut self) -> Fallible<Tag> {
@@ -76,12 +98,12 @@ impl<'a> Cursor<'a> {
             return bad_record(format!("{:?} is not an attribute type", name.lossy()));
         };
         self.colon()?;
-        Ok(tag)
+        Ok(self.unless_null(tag))
     }
 
     #[inline]
     pub(super) fn leave_attribute(&mut self) -> Fallible<()> {
-        if self.more(b'}')? {
+        if !self.is_plain && self.more(b'}')? {
             return bad_record("an attribute value has more than one type");
         }
         Ok(())
@@ -112,6 +134,30 @@ impl<'a> Cursor<'a> {
             return Ok(false);
         }
         self.mismatch("true or false")
+    }
+
+    /// Passes what has the type `Null`.
+    pub(super) fn null(&mut self) -> Fallible<()> {
+        if self.is_plain {
+            return self.skip_value();
+        }
+        if self.take(b"null") { Ok(()) } else { self.boolean().map(drop) }
+    }
+
+    /// Passes an attribute value that is not looked at.
+    #[inline]
+    pub(super) fn pass_attribute(&mut self) -> Fallible<()> {
+        if self.is_plain { self.skip_value() } else { self.pass_object() }
+    }
+
+    /// What sentences call the type of the attribute value from `start` up to the cursor; `None` for NULL.
+    pub(super) fn type_word(&self, start: usize) -> Option<&'a str> {
+        let value = self.since(start);
+        if self.is_plain {
+            return plain_word(value);
+        }
+        let tag = value.split(|byte| *byte == b'"').nth(1).unwrap_or_default();
+        std::str::from_utf8(tag).ok().filter(|tag| *tag != "NULL")
     }
 
     /// Appends the bytes of a `B`.
@@ -165,7 +211,8 @@ impl<'a> Cursor<'a> {
             Tag::Text => self.string().and_then(check_text),
             Tag::Number => Number::parse(self.digits()?).map(drop),
             Tag::Binary => self.string().and_then(check_base64),
-            Tag::Bool | Tag::Null => self.boolean().map(drop),
+            Tag::Bool => self.boolean().map(drop),
+            Tag::Null => self.null(),
             Tag::Map => {
                 self.descend()?;
                 let mut names = Names::default();
@@ -191,9 +238,39 @@ impl<'a> Cursor<'a> {
 
     /// Appends an attribute value as plain JSON: numbers with all their digits, binary as base64, sets as arrays.
     pub(super) fn write_plain(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
+        if self.write_quick(out) {
+            return Ok(());
+        }
         let tag = self.enter_attribute()?;
         self.write_plain_value(tag, out)?;
         self.leave_attribute()
+    }
+
+    /// Appends a value in the form the service writes; otherwise leaves the cursor where it is.
+    #[inline(always)]
+    fn write_quick(&mut self, out: &mut Vec<u8>) -> bool {
+        let start = self.at;
+        match self.ahead() {
+            Some(b"{\"S\"") if self.quick_text().is_some() => {
+                // With its quotes.
+                let Piece { bytes, length } = self.piece(start + 5);
+                Piece { bytes, length: length - 1 }.append_to(out);
+            }
+            Some(b"{\"N\"") => {
+                let Some(digits) = self.quick_digits() else { return false };
+                if !is_short_canonical(digits) {
+                    self.at = start;
+                    return false;
+                }
+                digits.append_to(out);
+            }
+            Some(b"{\"BO") => {
+                let Some(value) = self.quick_bool() else { return false };
+                out.extend_from_slice(if value { b"true" } else { b"false" });
+            }
+            _ => return false,
+        }
+        true
     }
 
     pub(super) fn write_plain_value(&mut self, tag: Tag, out: &mut Vec<u8>) -> Fallible<()> {
@@ -203,6 +280,7 @@ impl<'a> Cursor<'a> {
                 check_text(text)?;
                 out.extend_from_slice(text.token());
             }
+            Tag::Number if self.is_plain => out.extend_from_slice(self.number()?),
             Tag::Number => append_canonical(self.digits()?, out)?,
             Tag::Binary => {
                 let text = self.string()?;
@@ -211,8 +289,9 @@ impl<'a> Cursor<'a> {
             }
             Tag::Bool => out.extend_from_slice(if self.boolean()? { b"true" } else { b"false" }),
             Tag::Null => {
-                self.boolean()?;
-                out.extend_from_slice(b"null");
+                let start = self.at;
+                self.null()?;
+                out.extend_from_slice(if self.is_plain { self.since(start) } else { b"null" });
             }
             Tag::Map => self.write_plain_map(out)?,
             Tag::List => {
@@ -231,14 +310,19 @@ impl<'a> Cursor<'a> {
         self.descend()?;
         let mut separator = b'{';
         let mut names = Names::default();
-        self.members(|cursor, name| {
+        let mut more = self.enter_object()?;
+        while more {
+            let start = self.at;
+            let name = self.name()?;
             names.add(name)?;
             out.push(separator);
             separator = b',';
-            out.extend_from_slice(name.token());
+            self.piece(start).append_to(out);
+            self.colon()?;
             out.push(b':');
-            cursor.write_plain(out)
-        })?;
+            self.write_plain(out)?;
+            more = self.more(b'}')?;
+        }
         if separator == b'{' {
             out.push(separator);
         }
@@ -270,6 +354,8 @@ impl<'a> Cursor<'a> {
 struct Names<'a> {
     few: [&'a [u8]; FEW],
     count: usize,
+    /// A bit for each name's length and ends: a name whose bit is not set is new.
+    marks: u64,
     many: std::collections::HashSet<Vec<u8>>,
 }
 
@@ -278,9 +364,11 @@ const FEW: usize = 16;
 impl<'a> Names<'a> {
     fn add(&mut self, name: Text<'a>) -> Fallible<()> {
         if !name.escaped && self.many.is_empty() && self.count < FEW {
-            if self.few[..self.count].contains(&name.raw()) {
+            let mark = mark(name.raw());
+            if self.marks & mark != 0 && self.few[..self.count].contains(&name.raw()) {
                 return duplicate(name);
             }
+            self.marks |= mark;
             self.few[self.count] = name.raw();
             self.count += 1;
             return Ok(());
@@ -290,6 +378,12 @@ impl<'a> Names<'a> {
         name.append_to(&mut plain)?;
         if self.many.insert(plain) { Ok(()) } else { duplicate(name) }
     }
+}
+
+#[inline]
+fn mark(name: &[u8]) -> u64 {
+    let [first, last] = [name.first(), name.last()].map(|byte| byte.copied().map_or(0, usize::from));
+    1 << ((name.len() + 7 * first + 29 * last) % 64)
 }
 
 /// DynamoDB never sends a name twice; taking one of the two would lose the other in silence.

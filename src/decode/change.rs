@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::Skip;
 use super::envelope::{Envelope, Glance, Part};
 use super::json::{Cursor, Fallible, bad_record};
-use super::metadata::{Op, Row};
+use super::metadata::{About, Op, Row};
 use super::rows::{Items, Progress, Records, RowDecoder};
 use crate::error::{Error, ErrorKind};
-use crate::page::Page;
+use crate::page::{Millis, Page};
 use crate::position::{Position, SequenceNumber, ShardId};
 
 /// A page of a shard.
@@ -85,7 +85,8 @@ fn take<'a, I: Items>(
         return bad_record("it has no SequenceNumber");
     }
     let Envelope { micros, sequence, event_id, ttl, .. } = envelope;
-    rows.end_row(cursor.at - start, shard, &Row { op, micros, sequence, event_id, ttl })?;
+    let about = About::Change { event_id, ttl };
+    rows.end_row(cursor.at - start, shard, &Row { op, micros, sequence, part: None, about })?;
     Ok(envelope)
 }
 
@@ -105,22 +106,30 @@ fn keys_elsewhere<I: Items>(
 
 fn skipped(cursor: &mut Cursor<'_>, skip: &Skip, progress: &mut Progress<'_>) -> Fallible<bool> {
     let start = cursor.at;
-    let Glance { sequence, micros } = Glance::read(cursor)?;
-    let old =
-        micros.zip(skip.created_before).is_some_and(|(micros, before)| micros < before.saturating_mul(1000));
-    let behind =
-        sequence.as_ref().zip(skip.through.as_ref()).is_some_and(|(sequence, last)| sequence <= last);
-    if !old && !behind {
+    let glance = Glance::read(cursor)?;
+    if !skip.leaves_out(&glance) {
         cursor.back_to(start);
         return Ok(false);
     }
-    progress.bad(sequence, micros);
+    progress.bad(glance.sequence, glance.micros);
     progress.pushed.skipped += 1;
     Ok(true)
 }
 
+impl Skip {
+    pub(super) fn leaves_out(&self, record: &Glance) -> bool {
+        let old = |(micros, before): (i64, Millis)| micros < before.saturating_mul(1000);
+        record.micros.zip(self.created_before).is_some_and(old)
+            || record
+                .sequence
+                .as_ref()
+                .zip(self.through.as_ref())
+                .is_some_and(|(record, last)| record <= last)
+    }
+}
+
 #[cold]
-fn record_error(shard: &ShardId, sequence: Option<SequenceNumber>, reason: &str) -> Error {
+pub(super) fn record_error(shard: &ShardId, sequence: Option<SequenceNumber>, reason: &str) -> Error {
     let number = sequence.as_ref().map_or("(none)", SequenceNumber::as_str);
     let error = Error::new(
         ErrorKind::BadRecord,

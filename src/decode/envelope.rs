@@ -154,7 +154,7 @@ impl<'a> Envelope<'a> {
 }
 
 /// A moment in microseconds since 1970: seconds as a number, or RFC 3339 as text.
-fn moment(cursor: &mut Cursor<'_>) -> Fallible<i64> {
+pub(super) fn moment(cursor: &mut Cursor<'_>) -> Fallible<i64> {
     match cursor.byte() {
         Some(b'"') => {
             let text = cursor.string()?;
@@ -166,11 +166,11 @@ fn moment(cursor: &mut Cursor<'_>) -> Fallible<i64> {
     }
 }
 
-fn is_sequence(text: &[u8]) -> bool {
+pub(super) fn is_sequence(text: &[u8]) -> bool {
     (1..=SequenceNumber::MAX_DIGITS).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
 }
 
-fn once<T>(known: Option<T>, value: T, what: &str) -> Fallible<T> {
+pub(super) fn once<T>(known: Option<T>, value: T, what: &str) -> Fallible<T> {
     match known {
         None => Ok(value),
         Some(_) => bad_record(format!("{what} stands twice in it")),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::envelope::Glance;
 use super::json::{Cursor, Fallible};
-use super::metadata::{Op, Row};
+use super::metadata::{About, Op, Row};
 use super::rows::{Items, Progress, Records, RowDecoder, another};
 use crate::error::{Error, ErrorKind};
 use crate::page::ItemsPage;
@@ -64,7 +64,8 @@ impl Records for Scanned<'_> {
     ) -> Fallible<()> {
         let start = cursor.at;
         rows.items.item(rows.rows, cursor)?;
-        let row = Row { op: Op::Snapshot, micros: self.micros, sequence: None, event_id: None, ttl: false };
+        let about = About::Change { event_id: None, ttl: false };
+        let row = Row { op: Op::Snapshot, micros: self.micros, sequence: None, part: None, about };
         rows.end_row(cursor.at - start, shard, &row)?;
         progress.pushed.rows += 1;
         Ok(())

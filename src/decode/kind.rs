@@ -87,7 +87,7 @@ impl Kind {
                 return Ok(element.map(|element| Self::Set(Box::new(element))));
             }
             Tag::Null => {
-                cursor.boolean()?;
+                cursor.null()?;
                 return Ok(None);
             }
         };
@@ -172,6 +172,16 @@ impl Kind {
             Self::Fixed(fixed) => *fixed == Fixed::Float64,
             Self::Set(element) | Self::List(element) => element.is_inferred(),
             Self::Struct(fields) => fields.iter().all(|(_, kind)| kind.is_inferred()),
+            _ => true,
+        }
+    }
+
+    /// Whether plain JSON has values of it.
+    pub(super) fn is_plain(&self) -> bool {
+        match self {
+            Self::Binary | Self::Set(_) => false,
+            Self::List(element) => element.is_plain(),
+            Self::Struct(fields) => fields.iter().all(|(_, kind)| kind.is_plain()),
             _ => true,
         }
     }

@@ -1,4 +1,4 @@
-//! The columns about the change itself.
+//! The columns about the change, or about the delivery, itself.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use arrow_schema::{DataType, Field, TimeUnit};
 
 use super::column::{BitsColumn, BytesColumn, Validity, disagree};
 use super::json::{Fallible, Text};
+use super::{DecodeOptions, Format};
 use crate::error::Result;
 use crate::position::ShardId;
 
@@ -22,70 +23,198 @@ pub(super) enum Op {
     Remove,
     /// None: it was scanned as it stood.
     Snapshot,
+    /// There is no item: a record was put into a stream.
+    Put,
 }
 
 /// The values of the dictionary of `_op`, in the order of the variants of `Op`.
-const OPS: [&str; 4] = ["insert", "modify", "remove", "snapshot"];
-const NAMES: [&str; 8] = ["op", "time", "shard", "sequence", "event_id", "ttl", "old", "rest"];
+const OPS: [&str; 5] = ["insert", "modify", "remove", "snapshot", "put"];
+
+/// Which columns there are besides `_op`, `_time`, `_shard` and `_sequence`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// Of a change of an item.
+    Change,
+    /// Of a record that somebody put into a stream.
+    Delivery,
+}
+
+const FIRST: [&str; 4] = ["op", "time", "shard", "sequence"];
+
+impl Layout {
+    fn of(options: &DecodeOptions) -> Self {
+        match options.format {
+            Format::Streams | Format::Dynamodb => Self::Change,
+            Format::Bytes | Format::Json => Self::Delivery,
+        }
+    }
+
+    fn own_names(self) -> [&'static str; 2] {
+        match self {
+            Self::Change => ["event_id", "ttl"],
+            Self::Delivery => ["partition_key", "explicit_hash_key"],
+        }
+    }
+
+    fn own_fields(self, prefix: &str) -> [Field; 2] {
+        let types = match self {
+            Self::Change => [(DataType::Utf8, true), (DataType::Boolean, false)],
+            Self::Delivery => [(DataType::Utf8, false), (DataType::Utf8, true)],
+        };
+        let [(first, first_null), (second, second_null)] = types;
+        let names = self.own_names().map(|name| format!("{prefix}{name}"));
+        let [first_name, second_name] = names;
+        [Field::new(first_name, first, first_null), Field::new(second_name, second, second_null)]
+    }
+}
 
 /// Names that attributes cannot have as columns; `_old` is reserved whether it is asked for or not.
-pub(super) fn names(prefix: &str) -> impl Iterator<Item = String> {
-    NAMES.iter().map(move |name| format!("{prefix}{name}"))
+pub(super) fn names(options: &DecodeOptions) -> impl Iterator<Item = String> + '_ {
+    let names = FIRST.into_iter().chain(Layout::of(options).own_names()).chain(["old", "rest"]);
+    names.map(|name| format!("{}{name}", options.metadata_prefix))
 }
 
-pub(super) fn fields(prefix: &str) -> Vec<Field> {
-    let dictionary = |key: DataType| DataType::Dictionary(Box::new(key), Box::new(DataType::Utf8));
-    vec![
-        Field::new(format!("{prefix}op"), dictionary(DataType::Int8), false),
-        Field::new(
-            format!("{prefix}time"),
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            true,
-        ),
-        Field::new(format!("{prefix}shard"), dictionary(DataType::Int32), false),
-        Field::new(format!("{prefix}sequence"), DataType::Utf8, true),
-        Field::new(format!("{prefix}event_id"), DataType::Utf8, true),
-        Field::new(format!("{prefix}ttl"), DataType::Boolean, false),
-    ]
-}
-
-/// What a record says besides its images.
+/// What a record says besides its images or its data.
 pub(super) struct Row<'a> {
     pub(super) op: Op,
     pub(super) micros: Option<i64>,
     pub(super) sequence: Option<&'a [u8]>,
-    pub(super) event_id: Option<Text<'a>>,
-    pub(super) ttl: bool,
+    /// Which part of the record with this sequence number it is.
+    pub(super) part: Option<u32>,
+    pub(super) about: About<'a>,
+}
+
+pub(super) enum About<'a> {
+    Change { event_id: Option<Text<'a>>, ttl: bool },
+    Delivery { partition_key: &'a [u8], explicit_hash_key: Option<&'a [u8]> },
+}
+
+#[derive(Debug)]
+enum OwnColumns {
+    Change { event_ids: BytesColumn, ttls: BitsColumn },
+    Delivery { partition_keys: BytesColumn, explicit_hash_keys: BytesColumn },
 }
 
 #[derive(Debug)]
 pub(super) struct Metadata {
+    prefix: String,
+    layout: Layout,
     ops: Vec<i8>,
     times: Vec<i64>,
     timed: Validity,
     shards: Vec<i32>,
     sequences: BytesColumn,
-    event_ids: BytesColumn,
-    ttls: BitsColumn,
+    own: OwnColumns,
     dictionary: Shards,
     op_values: ArrayRef,
     zone: Arc<str>,
 }
 
+impl OwnColumns {
+    fn new(layout: Layout) -> Self {
+        match layout {
+            Layout::Change => Self::Change { event_ids: BytesColumn::default(), ttls: BitsColumn::default() },
+            Layout::Delivery => Self::Delivery {
+                partition_keys: BytesColumn::default(),
+                explicit_hash_keys: BytesColumn::default(),
+            },
+        }
+    }
+
+    fn push(&mut self, index: usize, about: &About<'_>) -> Fallible<()> {
+        match (self, about) {
+            (Self::Change { event_ids, ttls }, About::Change { event_id, ttl }) => {
+                if let Some(id) = event_id {
+                    event_ids.push(index, |out| id.append_to(out))?;
+                }
+                ttls.push(*ttl);
+            }
+            (
+                Self::Delivery { partition_keys, explicit_hash_keys },
+                About::Delivery { partition_key, explicit_hash_key },
+            ) => {
+                push_bytes(partition_keys, index, partition_key)?;
+                if let Some(key) = explicit_hash_key {
+                    push_bytes(explicit_hash_keys, index, key)?;
+                }
+            }
+            // A decoder makes rows of one layout only.
+            (Self::Change { ttls, .. }, About::Delivery { .. }) => ttls.push(false),
+            (Self::Delivery { partition_keys, .. }, About::Change { .. }) => {
+                push_bytes(partition_keys, index, b"")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        match self {
+            Self::Change { event_ids, ttls } => {
+                event_ids.truncate(rows);
+                ttls.truncate(rows);
+            }
+            Self::Delivery { partition_keys, explicit_hash_keys } => {
+                partition_keys.truncate(rows);
+                explicit_hash_keys.truncate(rows);
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Change { event_ids, ttls } => event_ids.bytes() + ttls.bytes(),
+            Self::Delivery { partition_keys, explicit_hash_keys } => {
+                partition_keys.bytes() + explicit_hash_keys.bytes()
+            }
+        }
+    }
+
+    fn finish(&mut self, rows: usize) -> Result<[ArrayRef; 2]> {
+        Ok(match self {
+            Self::Change { event_ids, ttls } => {
+                [event_ids.finish_text(rows)?, Arc::new(BooleanArray::new(ttls.finish(), None))]
+            }
+            Self::Delivery { partition_keys, explicit_hash_keys } => {
+                [partition_keys.finish_text(rows)?, explicit_hash_keys.finish_text(rows)?]
+            }
+        })
+    }
+}
+
+fn push_bytes(column: &mut BytesColumn, index: usize, bytes: &[u8]) -> Fallible<()> {
+    column.push(index, |out| {
+        out.extend_from_slice(bytes);
+        Ok(())
+    })
+}
+
 impl Metadata {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(options: &DecodeOptions) -> Self {
+        let layout = Layout::of(options);
         Self {
+            prefix: options.metadata_prefix.clone(),
+            layout,
             ops: Vec::new(),
             times: Vec::new(),
             timed: Validity::default(),
             shards: Vec::new(),
             sequences: BytesColumn::default(),
-            event_ids: BytesColumn::default(),
-            ttls: BitsColumn::default(),
+            own: OwnColumns::new(layout),
             dictionary: Shards::default(),
             op_values: Arc::new(StringArray::from_iter_values(OPS)),
             zone: "UTC".into(),
         }
+    }
+
+    pub(super) fn fields(&self) -> Vec<Field> {
+        let dictionary = |key: DataType| DataType::Dictionary(Box::new(key), Box::new(DataType::Utf8));
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let types = [dictionary(DataType::Int8), time, dictionary(DataType::Int32), DataType::Utf8];
+        let nullable = [false, true, false, true];
+        let first = FIRST.iter().zip(types).zip(nullable);
+        let first = first
+            .map(|((name, kind), nullable)| Field::new(format!("{}{name}", self.prefix), kind, nullable));
+        first.chain(self.layout.own_fields(&self.prefix)).collect()
     }
 
     /// The number of a shard in the dictionary of this batch.
@@ -97,12 +226,13 @@ impl Metadata {
         if let Some(sequence) = row.sequence {
             self.sequences.push(index, |out| {
                 out.extend_from_slice(sequence);
+                if let Some(part) = row.part {
+                    out.extend_from_slice(format!(":{part}").as_bytes());
+                }
                 Ok(())
             })?;
         }
-        if let Some(id) = row.event_id {
-            self.event_ids.push(index, |out| id.append_to(out))?;
-        }
+        self.own.push(index, &row.about)?;
         self.ops.push(row.op as i8);
         self.shards.push(shard);
         self.times.push(row.micros.unwrap_or(0));
@@ -110,7 +240,6 @@ impl Metadata {
             Some(_) => self.timed.push_valid(),
             None => self.timed.pad(index + 1),
         }
-        self.ttls.push(row.ttl);
         Ok(())
     }
 
@@ -120,12 +249,11 @@ impl Metadata {
         self.timed.truncate(rows);
         self.shards.truncate(rows);
         self.sequences.truncate(rows);
-        self.event_ids.truncate(rows);
-        self.ttls.truncate(rows);
+        self.own.truncate(rows);
     }
 
     pub(super) fn bytes(&self) -> usize {
-        13 * self.ops.len() + self.sequences.bytes() + self.event_ids.bytes() + self.ttls.bytes()
+        13 * self.ops.len() + self.sequences.bytes() + self.own.bytes()
     }
 
     pub(super) fn finish(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
@@ -136,13 +264,14 @@ impl Metadata {
         let times = TimestampMicrosecondArray::new(ScalarBuffer::from(times), self.timed.finish());
         let shards = PrimitiveArray::<Int32Type>::new(ScalarBuffer::from(shards), None);
         let dictionary = self.dictionary.finish();
+        let [first, second] = self.own.finish(rows)?;
         Ok(vec![
             Arc::new(DictionaryArray::try_new(ops, Arc::clone(&self.op_values)).map_err(disagree)?),
             Arc::new(times.with_timezone(Arc::clone(&self.zone))),
             Arc::new(DictionaryArray::try_new(shards, dictionary).map_err(disagree)?),
             self.sequences.finish_text(rows)?,
-            self.event_ids.finish_text(rows)?,
-            Arc::new(BooleanArray::new(self.ttls.finish(), None)),
+            first,
+            second,
         ])
     }
 }

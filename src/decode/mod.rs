@@ -1,21 +1,27 @@
 //! From the bytes of a page to Arrow columns. Knows no I/O and no AWS client.
 
+mod aggregate;
 mod attribute;
 mod change;
 mod column;
 mod conform;
+mod delivery;
 mod envelope;
 mod image;
 mod item;
 mod json;
 mod kind;
+mod kinesis;
 mod metadata;
 mod names;
 mod number;
+mod payload;
+mod plain;
 mod raw;
 mod rows;
 mod scan;
 mod schema;
+mod short;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -28,7 +34,7 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::page::{ItemsPage, KeyAttribute, Millis, Page};
 use crate::position::SequenceNumber;
 
@@ -37,6 +43,8 @@ pub use self::kind::{JSON_MARK, NUMBER_MARK};
 pub use self::table::KEYS_MARK;
 pub use self::words::type_words;
 
+use self::kinesis::KinesisDecoder;
+use self::payload::Payloads;
 use self::raw::RawImages;
 use self::rows::RowDecoder;
 use self::table::Table;
@@ -121,9 +129,31 @@ pub trait Decoder: Send {
     /// Sentences for the log, each said once (a value that does not fit its column, too many columns).
     fn take_notices(&mut self) -> Vec<String>;
 
-    /// Values that stood in `_rest` so far because their column is of another kind.
-    fn unfit(&self) -> u64 {
-        0
+    /// What it met so far.
+    fn counts(&self) -> Counts {
+        Counts::default()
+    }
+}
+
+/// What a decoder met since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Values that stand in `_rest` because their column is of another kind.
+    pub unfit: u64,
+    /// Records that were aggregates of the Kinesis Producer Library.
+    pub aggregates: u64,
+    /// Records that begin like an aggregate, but whose checksum is another: rows as they are.
+    pub broken_aggregates: u64,
+    /// Parts of aggregates whose hash key is not one of their shard's; rows like all others.
+    pub out_of_range: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.unfit += other.unfit;
+        self.aggregates += other.aggregates;
+        self.broken_aggregates += other.broken_aggregates;
+        self.out_of_range += other.out_of_range;
     }
 }
 
@@ -131,6 +161,8 @@ pub trait Decoder: Send {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecodeOptions {
+    /// What the records of the pages are.
+    pub format: Format,
     /// Fixes the attribute columns; nothing is inferred then.
     pub schema: Option<Vec<DeclaredColumn>>,
     /// Only these attributes; keys are always kept.
@@ -150,6 +182,7 @@ pub struct DecodeOptions {
 impl Default for DecodeOptions {
     fn default() -> Self {
         Self {
+            format: Format::Streams,
             schema: None,
             columns: None,
             numbers: Numbers::Exact,
@@ -162,6 +195,20 @@ impl Default for DecodeOptions {
             on_bad_record: OnBadRecord::Fail,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Pages of DynamoDB Streams.
+    #[default]
+    Streams,
+    /// Pages of Kinesis whose data is taken as it is.
+    Bytes,
+    /// Pages of Kinesis whose data is a JSON object.
+    Json,
+    /// Pages of Kinesis whose data is a change that DynamoDB sent there.
+    Dynamodb,
 }
 
 /// A column of a declared schema: an attribute's name and its type in words.
@@ -227,9 +274,25 @@ pub fn decoder(
     keys: &[KeyAttribute],
     resumed: Option<&SchemaState>,
 ) -> Result<Box<dyn Decoder>> {
-    Ok(match options.images {
-        Images::Columns => Box::new(RowDecoder::new(options, Table::new(options, keys, resumed)?)),
-        Images::Json => Box::new(RowDecoder::new(options, RawImages::new(options, keys, resumed)?)),
+    let rows = |table| RowDecoder::new(options, table);
+    Ok(match (options.format, options.images) {
+        (Format::Streams, Images::Columns) => Box::new(rows(Table::new(options, keys, resumed)?)),
+        (Format::Streams, Images::Json) => {
+            Box::new(RowDecoder::new(options, RawImages::new(options, keys, resumed)?))
+        }
+        (Format::Bytes, _) => Box::new(KinesisDecoder::new(options, Payloads::new(options, keys, resumed)?)),
+        (Format::Json, _) => {
+            payload::refuse(
+                "json",
+                &[
+                    ("images", options.images == Images::Json),
+                    ("old_image", options.old_image),
+                    ("keys", !keys.is_empty()),
+                ],
+            )?;
+            Box::new(KinesisDecoder::new(options, Table::new(options, &[], resumed)?))
+        }
+        (Format::Dynamodb, _) => return Err(Error::usage("format=\"dynamodb\" is not there yet")),
     })
 }
 

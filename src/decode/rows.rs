@@ -18,9 +18,9 @@ use super::column::disagree;
 use super::envelope::Glance;
 use super::item::Scanned;
 use super::json::{Cursor, Fallible, Reason, bad_record};
-use super::metadata::{self, Metadata, Row};
+use super::metadata::{Metadata, Row};
 use super::table::KEYS_MARK;
-use super::{DecodeOptions, Decoder, OnBadRecord, Pushed, Quarantined, Room, SchemaState, Skip};
+use super::{Counts, DecodeOptions, Decoder, OnBadRecord, Pushed, Quarantined, Room, SchemaState, Skip};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{ItemsPage, Page};
 use crate::position::ShardId;
@@ -85,8 +85,7 @@ pub(super) struct RowDecoder<I> {
     pub(super) items: I,
     metadata: Metadata,
     pub(super) rows: usize,
-    prefix: String,
-    on_bad_record: OnBadRecord,
+    pub(super) on_bad_record: OnBadRecord,
     /// Of the version of the items it stands with.
     schema: Option<(u64, SchemaRef)>,
     state: OnceCell<Arc<SchemaState>>,
@@ -99,9 +98,8 @@ impl<I: Items> RowDecoder<I> {
     pub(super) fn new(options: &DecodeOptions, items: I) -> Self {
         Self {
             items,
-            metadata: Metadata::new(),
+            metadata: Metadata::new(options),
             rows: 0,
-            prefix: options.metadata_prefix.clone(),
             on_bad_record: options.on_bad_record,
             schema: None,
             state: OnceCell::new(),
@@ -138,7 +136,8 @@ impl<I: Items> RowDecoder<I> {
         Ok(())
     }
 
-    fn undo(&mut self, rows: usize) {
+    /// Takes back every row from `rows` on, and what of a row was added behind it.
+    pub(super) fn undo(&mut self, rows: usize) {
         self.rows = rows;
         self.items.undo(rows);
         self.metadata.truncate(rows);
@@ -183,7 +182,7 @@ impl<I: Items> RowDecoder<I> {
         if let Some((_, schema)) = self.schema.as_ref().filter(|(known, _)| *known == version) {
             return Arc::clone(schema);
         }
-        let mut fields = metadata::fields(&self.prefix);
+        let mut fields = self.metadata.fields();
         fields.extend(self.items.fields());
         let keys = serde_json::Value::from(self.items.key_names()).to_string();
         let marks = HashMap::from([(KEYS_MARK.to_owned(), keys)]);
@@ -201,7 +200,7 @@ enum Next {
 
 impl<I: Items> RowDecoder<I> {
     /// Adds records of a page, then forgets what only this call, or only the schema before it, needed.
-    fn push_page(&mut self, page: &impl Records, from: usize, room: Room) -> Result<Pushed> {
+    pub(super) fn push_page(&mut self, page: &impl Records, from: usize, room: Room) -> Result<Pushed> {
         let pushed = self.push_records(page, from, room);
         self.items.settle();
         if pushed.is_err() {
@@ -280,8 +279,8 @@ impl<I: Items> Decoder for RowDecoder<I> {
         self.items.take_notices()
     }
 
-    fn unfit(&self) -> u64 {
-        self.items.unfit()
+    fn counts(&self) -> Counts {
+        Counts { unfit: self.items.unfit(), ..Counts::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::page::{KeyAttribute, KeyKind};
 
 use super::kind::{Fixed, Kind, Width};
 use super::names::Names;
-use super::{ColumnState, DecodeOptions, Numbers, SchemaState, metadata};
+use super::{ColumnState, DecodeOptions, Format, Numbers, SchemaState, metadata};
 
 /// Where the values of an attribute go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,12 @@ impl Schema {
         resumed: Option<&SchemaState>,
     ) -> Result<Self> {
         let mut schema = Self { max_names: options.max_columns.saturating_add(10_000), ..Self::default() };
-        for name in metadata::names(&options.metadata_prefix) {
+        for name in metadata::names(options) {
             schema.name(&name, Slot::Reserved);
+        }
+        if options.format == Format::Json {
+            // Not every consumer of a table can name a column with nothing.
+            schema.name("", Slot::Rest);
         }
         for key in keys {
             schema.add_declared(options, &key.name, key_kind(key.kind))?;
@@ -164,6 +168,9 @@ impl Schema {
             let kind = Kind::parse(&column.kind).map_err(|error| {
                 Error::usage(format!("schema, column {:?}: {}", column.name, error.message()))
             })?;
+            if options.format == Format::Json && !kind.is_plain() {
+                return Err(no_json(&column.name, &kind));
+            }
             if !named.insert(column.name.as_str()) {
                 return Err(Error::usage(format!("schema names the column {:?} twice", column.name)));
             }
@@ -257,6 +264,12 @@ fn check_resumed(options: &DecodeOptions, column: &ColumnState, kind: &Kind, is_
         }
         _ => Ok(()),
     }
+}
+
+fn no_json(name: &str, kind: &Kind) -> Error {
+    Error::usage(format!(
+        "schema declares {name:?} as {kind}, but JSON has neither binaries nor sets; declare utf8 or list<…>"
+    ))
 }
 
 fn disagrees(column: &ColumnState, why: &str) -> Error {

@@ -108,7 +108,6 @@ impl Table {
             if place.is_some_and(|place| !self.images[which as usize].see(place)) {
                 return duplicate(cursor.name_at(spot.name)?);
             }
-            cursor.colon()?;
             if let Err(fault) = self.take::<WITH_KEYS>(spot, place, cursor) {
                 return Err(within(*fault, cursor.name_at(spot.name)?));
             }
@@ -118,21 +117,25 @@ impl Table {
     }
 
     /// Takes in the attribute value at the cursor.
-    #[inline]
+    #[inline(always)]
     fn take<const WITH_KEYS: bool>(
         &mut self,
         spot: Spot,
         place: Option<usize>,
         cursor: &mut Cursor<'_>,
     ) -> Fallible<()> {
-        match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
+        let slot = match place {
+            Some(place) => self.schema.slot(place),
+            None => self.schema.unknown_slot(),
+        };
+        match slot {
             // The keys of a change come from the record's own `Keys`.
-            Slot::Column(number) if !WITH_KEYS && number < self.schema.keys => cursor.pass_object(),
+            Slot::Column(number) if !WITH_KEYS && number < self.schema.keys => cursor.pass_attribute(),
             Slot::Column(number) => self.place(spot, number, cursor),
             Slot::Open => self.infer(spot, place, cursor),
             Slot::Rest => self.rest(spot, cursor),
             Slot::Reserved => self.reserved(spot, cursor),
-            Slot::Dropped => cursor.pass_object(),
+            Slot::Dropped => cursor.pass_attribute(),
         }
     }
 
@@ -150,7 +153,7 @@ impl Table {
     }
 
     /// Puts a value into its column; widens the column or puts the value into the rest when it does not fit.
-    #[inline]
+    #[inline(always)]
     fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let start = cursor.at;
         match self.images[spot.which as usize].columns[number].push(spot.row, cursor)? {
@@ -182,7 +185,7 @@ impl Table {
         }
         self.unfit += 1;
         self.rest(spot, cursor)?;
-        self.say_unfit(number, cursor.since(start));
+        self.say_unfit(number, cursor.type_word(start));
         Ok(())
     }
 
@@ -196,18 +199,14 @@ impl Table {
     }
 
     #[cold]
-    fn say_unfit(&mut self, number: usize, value: &[u8]) {
-        let tag = value.split(|byte| *byte == b'"').nth(1).unwrap_or_default();
-        if tag == b"NULL" {
-            return;
-        }
+    fn say_unfit(&mut self, number: usize, word: Option<&str>) {
+        let Some(word) = word else { return };
         let column = &self.schema.columns[number];
         self.notices.once(&format!("unfit {number}"), || {
             format!(
-                "attribute {:?} is a column of type {}, but a record has a value of type {}; such values stand in {}rest",
+                "attribute {:?} is a column of type {}, but a record has a value of type {word}; such values stand in {}rest",
                 column.name,
                 column.kind,
-                String::from_utf8_lossy(tag),
                 self.options.metadata_prefix
             )
         });
@@ -253,7 +252,6 @@ impl Items for Table {
         while more {
             let spot = Spot { which: Which::New, row, name: cursor.at };
             let place = self.schema.names.find(cursor, &mut self.key_trail)?;
-            cursor.colon()?;
             match place.map(|place| self.schema.slot(place)) {
                 Some(Slot::Column(number)) if number < self.schema.keys => {
                     if self.images[Which::New as usize].columns[number].len() > row {

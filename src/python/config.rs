@@ -13,10 +13,11 @@ use crate::checkpoint::sqlite::SqliteStore;
 use crate::checkpoint::{Checkpoint, CheckpointStore};
 use crate::decode::{DecodeOptions, decoder};
 use crate::error::{Error, Result};
-use crate::page::Terms;
+use crate::page::{KeyAttribute, Millis, Terms};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::run::{Keeper, OnGap, Options, Others, SnapshotOptions, Start};
 use crate::source::Source;
+use crate::source::kinesis::Kinesis;
 use crate::source::streams::Streams;
 use crate::stream::{Keep, Plan};
 
@@ -33,11 +34,27 @@ pub(super) struct Config {
 
 /// What is asked for, and where.
 #[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SourceConfig {
+    Dynamodb(TableConfig),
+    Kinesis(KinesisConfig),
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SourceConfig {
+pub(super) struct TableConfig {
     table: String,
     connection: Connection,
     enable_stream: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KinesisConfig {
+    stream: String,
+    connection: Connection,
+    /// Of the table whose changes are in the stream, hash key first.
+    keys: Vec<KeyAttribute>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +99,7 @@ enum StartConfig {
     Snapshot,
     Earliest,
     Latest,
+    Time { moment: Millis },
     Positions { positions: Vec<PositionConfig>, others: OthersConfig },
 }
 
@@ -126,7 +144,7 @@ impl Config {
         options.snapshot.columns = decode.columns.as_deref().map(Arc::from);
         Ok(Plan {
             options,
-            enable_stream: self.source.enable_stream,
+            enable_stream: matches!(&self.source, SourceConfig::Dynamodb(table) if table.enable_stream),
             keep: self.checkpoint.into_keep(shelf)?,
             source: self.source.into_source()?,
             decoder: Box::new(move |description, resumed| decoder(&decode, &description.keys, resumed)),
@@ -142,13 +160,18 @@ impl SourceConfig {
     /// # Errors
     /// `Usage`, before anything is contacted.
     pub(super) fn into_source(self) -> Result<Arc<dyn Source>> {
-        Ok(Arc::new(Streams::new(&self.table, self.connection)?))
+        Ok(match self {
+            Self::Dynamodb(table) => Arc::new(Streams::new(&table.table, table.connection)?),
+            Self::Kinesis(stream) => {
+                Arc::new(Kinesis::new(&stream.stream, stream.connection)?.with_keys(stream.keys))
+            }
+        })
     }
 }
 
 /// # Errors
 /// `Usage`. The text holds credentials, so the error names the place and never quotes.
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|cause| {
         let (line, column) = (cause.line(), cause.column());
         Error::usage(format!("the options do not have the expected form (line {line}, column {column})"))
@@ -212,7 +235,7 @@ fn at_least(option: &str, value: usize, least: usize) -> Result<()> {
 }
 
 /// A day's-scale bound keeps sums of times far from overflow.
-fn seconds(option: &str, value: f64) -> Result<Duration> {
+pub(super) fn seconds(option: &str, value: f64) -> Result<Duration> {
     const MOST: f64 = 366.0 * 86400.0;
     if (0.0..=MOST).contains(&value) {
         Ok(Duration::from_secs_f64(value))
@@ -222,7 +245,7 @@ fn seconds(option: &str, value: f64) -> Result<Duration> {
 }
 
 /// Two streams of one machine should not try again at the same moments.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::from(now.subsec_nanos()) << 32 ^ now.as_secs() ^ u64::from(std::process::id()) << 16
 }
@@ -233,6 +256,7 @@ impl From<StartConfig> for Start {
             StartConfig::Snapshot => Self::Snapshot,
             StartConfig::Earliest => Self::Earliest,
             StartConfig::Latest => Self::Latest,
+            StartConfig::Time { moment } => Self::Time(moment),
             StartConfig::Positions { positions, others } => Self::Positions {
                 positions: positions.into_iter().map(PositionConfig::into_pair).collect(),
                 others: match others {

@@ -11,8 +11,10 @@ mod inspect;
 mod memory;
 mod shards;
 mod signal;
+mod store;
 mod stream;
 mod table;
+mod writer;
 
 use std::time::Duration;
 
@@ -44,9 +46,13 @@ mod _native {
     #[pymodule_export]
     use super::signal::Bell;
     #[pymodule_export]
+    use super::store::CheckpointFile;
+    #[pymodule_export]
     use super::stream::{Stream, Ticket};
     #[pymodule_export]
     use super::table::Table;
+    #[pymodule_export]
+    use super::writer::{Write, Writer};
 
     /// The version of the package.
     #[pymodule_export]

@@ -72,6 +72,7 @@ impl Run {
                 if !self.memory.reserve(self.options.terms.page_bytes) {
                     return Ok(false);
                 }
+                reader.asking(now);
                 reader.phase = Phase::Fetching(cursor.clone());
                 self.shards_asked += 1;
                 self.actions.push(Action::Fetch { shard: id.clone(), cursor });
@@ -92,6 +93,7 @@ impl Run {
         }
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
         let Some(Want::Open(at)) = reader.want() else { return Ok(()) };
+        reader.asking(now);
         reader.phase = Phase::Opening;
         let at = match at {
             OpenAt::Beginning if self.snapshot.is_some() && broken::is("latest-at-the-first-drain") => {
@@ -121,7 +123,7 @@ impl Run {
         };
         match result {
             Ok(opened) => {
-                reader.opened(opened.cursor);
+                reader.opened(opened.cursor, now);
                 self.schedule(id);
                 Ok(())
             }
@@ -197,6 +199,7 @@ impl Run {
         let (Some(reader), Some(last)) = (self.readers.get_mut(id), pushed.last) else { return };
         let to = Position::After(last);
         reader.counts.records += pushed.rows as u64;
+        self.changes_gathered += pushed.rows as u64;
         reader.newest = reader.newest.max(pushed.newest);
         reader.verified = reader.verified.max(pushed.newest);
         if reader.skip_through.as_ref().is_some_and(|through| to.sequence() > Some(through)) {

@@ -18,8 +18,8 @@ use crate::aws::capture::Keep;
 use crate::aws::clients::Clients;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{
-    Cursor, Description, HashKeys, ItemsPage, Listing, Millis, OpenAt, Opened, Page, ScanRequest, Scope,
-    Shard, TableDescription, Terms,
+    Cursor, Description, HashKeys, ItemsPage, KeyAttribute, Listing, Millis, OpenAt, Opened, Page,
+    ScanRequest, Scope, Shard, TableDescription, Terms,
 };
 use crate::position::{SequenceNumber, ShardId};
 use crate::source::budget::SharedBudget;
@@ -50,6 +50,8 @@ const STUB: &[u8] = br#"{"Records":[]}"#;
 pub struct Kinesis {
     target: KinesisTarget,
     connection: Connection,
+    /// Of the table whose changes are in the stream, where they are known.
+    keys: Vec<KeyAttribute>,
     /// Made at the first call: a source is a description until then.
     room: OnceCell<Room>,
 }
@@ -70,7 +72,14 @@ impl Kinesis {
         let target = KinesisTarget::parse(target)?;
         connection.check()?;
         connection.region_for(target.region())?;
-        Ok(Self { target, connection, room: OnceCell::new() })
+        Ok(Self { target, connection, keys: Vec::new(), room: OnceCell::new() })
+    }
+
+    /// The keys of the table whose changes are in the stream, hash key first: the service does not
+    /// tell them.
+    #[must_use]
+    pub fn with_keys(self, keys: Vec<KeyAttribute>) -> Self {
+        Self { keys, ..self }
     }
 
     pub(super) fn target(&self) -> &KinesisTarget {

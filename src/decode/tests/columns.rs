@@ -83,7 +83,7 @@ fn only_numbers_widen_and_other_kinds_stand_in_the_rest() {
     assert_eq!(column(&batch, "b"), ["-", "-", "y", "-"]);
     let rest = ["-", r#"{"a":{"S":"x"}}"#, r#"{"a":{"NULL":true}}"#, r#"{"a":{"M":{"z":{"N":"1"}}}}"#];
     assert_eq!(column(&batch, "_rest"), rest);
-    assert_eq!(decoder.unfit(), 3);
+    assert_eq!(decoder.counts().unfit, 3);
     let notices = decoder.take_notices();
     assert_eq!(notices.len(), 1, "{notices:?}");
     for part in ["\"a\"", "int64", "type S", "_rest"] {

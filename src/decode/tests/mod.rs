@@ -4,6 +4,7 @@
 mod columns;
 mod growth;
 mod items;
+mod kinesis;
 mod pages;
 mod properties;
 mod resumed;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 /// An attribute value, apart from how it is written.
 #[derive(Clone, Debug)]
-enum Value {
+pub(super) enum Value {
     S(String),
     N(String),
     B(Vec<u8>),
@@ -20,17 +20,17 @@ enum Value {
     BS(Vec<Vec<u8>>),
 }
 
-type Item = BTreeMap<String, Value>;
+pub(super) type Item = BTreeMap<String, Value>;
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(bytes)
 }
 
-fn joined(parts: impl Iterator<Item = String>) -> String {
+pub(super) fn joined(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
@@ -54,7 +54,7 @@ impl Value {
     }
 
     /// As plain JSON, the way the documentation says.
-    fn plain(&self) -> String {
+    pub(super) fn plain(&self) -> String {
         match self {
             Self::S(text) => quoted(text),
             Self::N(text) => text.clone(),
@@ -75,7 +75,7 @@ impl Value {
     }
 }
 
-fn written(item: &Item) -> String {
+pub(super) fn written(item: &Item) -> String {
     format!(
         "{{{}}}",
         joined(item.iter().map(|(name, value)| format!("{}:{}", quoted(name), value.written())))
@@ -126,11 +126,11 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[a-d]", 1 => "[a-b]\"?\\\\?é?"]
 }
 
-fn items(most: usize) -> impl Strategy<Value = Vec<Item>> {
+pub(super) fn items(most: usize) -> impl Strategy<Value = Vec<Item>> {
     prop::collection::vec(prop::collection::btree_map(name(), value(), 0..5), 1..most)
 }
 
-fn page_of_items(items: &[Item]) -> Page {
+pub(super) fn page_of_items(items: &[Item]) -> Page {
     let texts: Vec<String> = items.iter().map(attributes).collect();
     inserts(&texts.iter().map(String::as_str).collect::<Vec<_>>())
 }
@@ -223,7 +223,7 @@ fn compare(batch: &RecordBatch, items: &[Item]) -> std::result::Result<(), TestC
     Ok(())
 }
 
-fn mode() -> impl Strategy<Value = &'static str> {
+pub(super) fn mode() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "{}",
         r#"{"nested":"struct"}"#,
@@ -233,7 +233,7 @@ fn mode() -> impl Strategy<Value = &'static str> {
 }
 
 /// All rows of a page, read in pieces of these many rows and stitched together again.
-fn in_pieces(decoder: &mut dyn Decoder, page: &Page, pieces: &[usize]) -> RecordBatch {
+pub(super) fn in_pieces(decoder: &mut dyn Decoder, page: &Page, pieces: &[usize]) -> RecordBatch {
     let (mut from, mut batches) = (Some(page.records.start), Vec::new());
     let mut sizes = pieces.iter().copied().cycle();
     while let Some(at) = from {

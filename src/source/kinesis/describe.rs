@@ -27,7 +27,7 @@ impl Kinesis {
             table: summary.name,
             table_arn: summary.arn,
             stream_arn: summary.identity,
-            keys: Vec::new(),
+            keys: self.keys.clone(),
             view: ViewType::NewAndOldImages,
             status: summary.status,
             retention: summary.retention,

@@ -1,0 +1,174 @@
+"""DynamoDB tables: what they hold, and their changes."""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar, Literal
+
+from shardarrow import _native
+from shardarrow.errors import UsageError
+from shardarrow.options import (
+    ArrowSchema,
+    Start,
+    read_units_config,
+    segments_config,
+    start_config,
+    stream_config,
+)
+from shardarrow.source import Source
+
+
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
+class DynamoDB(Source):
+    """A table. Make one with `dynamodb` or `source`."""
+
+    table: str
+    start: Start = "snapshot"
+    others: Literal["earliest", "latest"] | None = None
+    segments: int | None = None
+    max_read_units: float | None = None
+    enable_stream: bool = False
+
+    _MADE_BY: ClassVar[str] = "dynamodb"
+    _NAMED_BY: ClassVar[str] = "table"
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked without connecting."""
+        if not isinstance(self.table, str) or not self.table:
+            raise UsageError(f"the table must be a name or an ARN, not {self.table!r}")
+        super().__post_init__()
+        if not isinstance(self.enable_stream, bool):
+            raise UsageError(f"enable_stream={self.enable_stream!r} must be True or False")
+        if self.enable_stream and self._names_a_stream:
+            raise UsageError(
+                f"enable_stream=True turns the stream of a table on, but {self.table!r} is one stream; "
+                "name the table instead"
+            )
+        start_config(self.start, self.others)
+        self._snapshot_config()
+
+    def _stream_config(self, options: Mapping[str, Any], scan: Mapping[str, Any]) -> dict[str, Any]:
+        if options.get("on_gap") == "resnapshot" and self._names_a_stream:
+            raise UsageError(
+                f'on_gap="resnapshot" scans a table again and follows its newest stream, but {self.table!r} '
+                "is one stream; name the table instead"
+            )
+        snapshot = {**self._snapshot_config(), **scan}
+        return stream_config(start_config(self.start, self.others), options, snapshot)
+
+    def _snapshot_config(self) -> dict[str, Any]:
+        return {
+            "segments": segments_config(self.segments),
+            "max_read_units": read_units_config(self.max_read_units),
+        }
+
+    @property
+    def _names_a_stream(self) -> bool:
+        return self.table.startswith("arn:") and "/stream/" in self.table
+
+    def _source_config(self) -> dict[str, Any]:
+        table = {
+            "table": self.table,
+            "enable_stream": self.enable_stream,
+            "connection": self._connection_config(),
+        }
+        return {"dynamodb": table}
+
+    def _scan(self, limit: int | None) -> dict[str, Any]:
+        return {"scan_only": self.start == "snapshot", "limit": limit}
+
+    def _check_mode(self, mode: str) -> None:
+        if mode == "mirror" and self.images == "json":
+            raise UsageError(
+                "mode='mirror' needs the attributes as columns: leave images='json' out, or append"
+            )
+
+    @property
+    def _default_table(self) -> str:
+        """The table's name, also from its ARN or its stream's: ``arn:…:table/orders/stream/…``."""
+        return self.table.split("/")[1] if self.table.startswith("arn:") and "/" in self.table else self.table
+
+    def _examine(self) -> dict[str, Any]:
+        """Tries each call once that reading this source needs: what came of it, for people to look at."""
+        scans = self.start == "snapshot"
+        asks_table = scans or not self._names_a_stream
+        found: dict[str, Any] = json_text.loads(
+            _native.examine(json_text.dumps(self._source_config()), asks_table, scans)
+        )
+        return found
+
+
+def dynamodb(
+    table: str,
+    *,
+    start: Start = "snapshot",
+    others: Literal["earliest", "latest"] | None = None,
+    segments: int | None = None,
+    max_read_units: float | None = None,
+    enable_stream: bool = False,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    profile: str | None = None,
+    access_key_id: str | None = None,
+    secret_access_key: str | None = None,
+    session_token: str | None = None,
+    role_arn: str | None = None,
+    external_id: str | None = None,
+    connect_timeout: float | timedelta | None = None,
+    read_timeout: float | timedelta | None = None,
+    attempt_timeout: float | timedelta | None = None,
+    operation_timeout: float | timedelta | None = None,
+    schema: ArrowSchema | Mapping[str, str] | None = None,
+    columns: Sequence[str] | None = None,
+    numbers: Literal["exact", "float64"] = "exact",
+    nested: Literal["json", "struct"] = "json",
+    json: Literal["text", "arrow.json"] = "text",
+    images: Literal["columns", "json"] = "columns",
+    old_image: bool = False,
+    metadata_prefix: str = "_",
+    max_columns: int = 1000,
+) -> Source:
+    """A DynamoDB table: what it holds, and then its changes from its stream. Nothing connects yet.
+
+    What is not given of the connection comes from the standard AWS chain: environment, profile, single
+    sign-on, container, instance, web identity.
+
+    Args:
+        table: The table's name, its ARN, or the ARN of its stream.
+        start: From when, where the checkpoint knows nothing yet: ``"snapshot"`` scans the table and then
+            follows its changes without a gap, ``"earliest"`` is the oldest record still in the stream,
+            ``"latest"`` are changes made from now on; `at` or `after`, or a dict of shard → position, are
+            exact places.
+        others: Where the shards start that such places do not name; by default ``"earliest"``.
+        segments: Into how many parts the scan is cut; by default as many as the table's size asks for.
+        max_read_units: The most read capacity units per second that the scan may take.
+        enable_stream: Whether to turn the table's stream on, with new and old images, when it is off.
+        region: Such as ``"eu-west-1"``.
+        endpoint_url: Where the service is, if not at AWS.
+        profile: A profile of the AWS configuration files.
+        access_key_id: With `secret_access_key`, and `session_token` if they are temporary.
+        secret_access_key: See `access_key_id`.
+        session_token: See `access_key_id`.
+        role_arn: A role to assume.
+        external_id: What the role's trust policy asks for.
+        connect_timeout: Until a connection stands. Timeouts are seconds or a `timedelta`.
+        read_timeout: Without a byte of the answer.
+        attempt_timeout: For one request and its answer.
+        operation_timeout: For a call with its retries.
+        schema: Fixes the columns: a dict of name → type, or anything that exports `__arrow_c_schema__`.
+        columns: Only these attributes, besides the keys.
+        numbers: ``"exact"`` never rounds: int64, decimal or text. ``"float64"`` rounds, but never keys.
+        nested: Maps and lists as plain JSON text, or as inferred structs and lists.
+        json: How columns of JSON are marked: in the field's metadata, or with the extension type too.
+        images: Columns, or key and images as DynamoDB JSON: lossless, one schema for ever.
+        old_image: Whether to add what the item was before, as a struct.
+        metadata_prefix: What the names of metadata columns begin with.
+        max_columns: The most attributes that become columns; further ones go to ``_rest``.
+
+    Raises:
+        UsageError: An option cannot work.
+    """
+    return DynamoDB(**locals())

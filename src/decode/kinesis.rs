@@ -1,0 +1,341 @@
+//! Pages of a Kinesis stream: deliveries, the parts of aggregates among them, and what their data is.
+
+mod quarantine;
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+
+use super::aggregate::{Aggregate, Form};
+use super::change::record_error;
+use super::delivery::{self, Delivery};
+use super::envelope::Glance;
+use super::json::{Cursor, Fallible, Reason, bad_record};
+use super::metadata::{About, Op, Row};
+use super::rows::{Items, Progress, Records, RowDecoder};
+use super::{Counts, DecodeOptions, Decoder, Format, OnBadRecord, Pushed, Room, SchemaState, Skip};
+use crate::error::{Error, Result};
+use crate::page::{ItemsPage, Page};
+use crate::position::{SequenceNumber, ShardId};
+
+/// Rows of what Kinesis delivers.
+///
+/// The parts of an aggregate come into one batch. Only a bad part that is not kept aside cuts it: the
+/// parts before it count, and the next push goes on right there.
+pub(super) struct KinesisDecoder<I> {
+    rows: RowDecoder<I>,
+    format: Format,
+    counts: Counts,
+    /// Where the last push ended inside an aggregate.
+    stopped: Option<Stopped>,
+    /// Room for the data of a record, used again and again.
+    room: Vec<u8>,
+}
+
+/// A place between two parts of an aggregate.
+#[derive(Clone)]
+struct Stopped {
+    body: Bytes,
+    /// Where its record begins. What was told as the rest is the byte behind, which begins no record.
+    start: usize,
+    through: SequenceNumber,
+}
+
+impl<I: Items> KinesisDecoder<I> {
+    pub(super) fn new(options: &DecodeOptions, items: I) -> Self {
+        Self {
+            rows: RowDecoder::new(options, items),
+            format: options.format,
+            counts: Counts::default(),
+            stopped: None,
+            room: Vec::new(),
+        }
+    }
+
+    /// Where a push that begins at `from` really begins, and what it leaves out.
+    fn go_on(&mut self, page: &Page, from: usize, skip: &Skip) -> (usize, Skip) {
+        let mut skip = skip.clone();
+        let same = |body: &Bytes| body.as_ptr() == page.body.as_ptr() && body.len() == page.body.len();
+        match self.stopped.take().filter(|stopped| stopped.start + 1 == from && same(&stopped.body)) {
+            Some(stopped) => {
+                skip.through = skip.through.max(Some(stopped.through));
+                (stopped.start, skip)
+            }
+            None => (from, skip),
+        }
+    }
+}
+
+impl<I: Items> Decoder for KinesisDecoder<I> {
+    fn push(&mut self, page: &Page, from: usize, room: Room, skip: &Skip) -> Result<Pushed> {
+        let (from, skip) = self.go_on(page, from, skip);
+        let deliveries = Deliveries {
+            page,
+            skip: &skip,
+            format: self.format,
+            counts: Cell::default(),
+            cut: Cell::default(),
+            room: RefCell::new(std::mem::take(&mut self.room)),
+        };
+        let pushed = self.rows.push_page(&deliveries, from, room);
+        let Deliveries { counts, cut, room, .. } = deliveries;
+        self.room = room.into_inner();
+        let mut pushed = pushed?;
+        self.counts.add(counts.get());
+        if let (Some(start), Some(1..), Some(through)) = (pushed.rest, cut.get(), &pushed.last) {
+            self.stopped = Some(Stopped { body: page.body.clone(), start, through: through.clone() });
+            pushed.rest = Some(start + 1);
+        }
+        Ok(pushed)
+    }
+
+    fn push_items(&mut self, page: &ItemsPage, from: usize, room: Room) -> Result<Pushed> {
+        match self.format {
+            Format::Streams | Format::Dynamodb => self.rows.push_items(page, from, room),
+            Format::Bytes | Format::Json => {
+                Err(Error::internal("items of a table were scanned for a stream that has none"))
+            }
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.rows.rows()
+    }
+
+    fn bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    fn flush(&mut self) -> Result<RecordBatch> {
+        self.rows.flush()
+    }
+
+    fn schema_state(&self) -> Arc<SchemaState> {
+        self.rows.schema_state()
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        self.rows.take_notices()
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { unfit: self.rows.counts().unfit, ..self.counts }
+    }
+}
+
+/// A page of a shard.
+struct Deliveries<'p> {
+    page: &'p Page,
+    skip: &'p Skip,
+    format: Format,
+    counts: Cell<Counts>,
+    /// The part at which the aggregate at hand was given up.
+    cut: Cell<Option<u32>>,
+    room: RefCell<Vec<u8>>,
+}
+
+/// One record of a user: a delivery, or a part of one.
+struct Payload<'a> {
+    sequence: &'a [u8],
+    part: Option<u32>,
+    arrived: Option<i64>,
+    partition_key: &'a [u8],
+    explicit_hash_key: Option<&'a [u8]>,
+    data: &'a [u8],
+}
+
+impl Records for Deliveries<'_> {
+    fn body(&self) -> &Bytes {
+        &self.page.body
+    }
+
+    fn range(&self) -> &Range<usize> {
+        &self.page.records
+    }
+
+    fn shard(&self) -> &ShardId {
+        &self.page.shard
+    }
+
+    fn place(&self) -> String {
+        format!("shard {}", self.page.shard)
+    }
+
+    fn record<'a, I: Items>(
+        &self,
+        rows: &mut RowDecoder<I>,
+        cursor: &mut Cursor<'a>,
+        shard: i32,
+        progress: &mut Progress<'a>,
+    ) -> Fallible<()> {
+        self.cut.set(None);
+        if self.is_left_out(cursor, progress)? {
+            return Ok(());
+        }
+        let delivery = Delivery::read(cursor)?;
+        let mut data = self.room.borrow_mut();
+        data.clear();
+        delivery.data_into(&mut data)?;
+        match Form::of(&data) {
+            Ok(Form::Aggregate(aggregate)) => {
+                return self.parts(rows, &delivery, &aggregate, shard, progress);
+            }
+            Ok(Form::Plain) => {}
+            Ok(Form::Broken) => self.count(|counts| counts.broken_aggregates += 1),
+            Err(reason) => return bad_record(format!("it is an aggregate, but {reason}")),
+        }
+        let mut scratch = Vec::new();
+        let payload = Payload {
+            sequence: delivery.sequence,
+            part: None,
+            arrived: delivery.arrived,
+            partition_key: delivery.partition_key.plain(&mut scratch)?,
+            explicit_hash_key: None,
+            data: &data,
+        };
+        self.row(rows, &payload, shard).or_else(|fault| bad_record(reason_of(*fault)))?;
+        progress.pushed.rows += 1;
+        progress.used(Some(delivery.sequence), delivery.arrived);
+        Ok(())
+    }
+
+    fn glance(&self, cursor: &mut Cursor<'_>) -> Fallible<Glance> {
+        let mut glance = delivery::glance(cursor)?;
+        if let Some(part) = self.cut.get() {
+            glance.sequence = glance.sequence.map(|record| record.part(part));
+        }
+        Ok(glance)
+    }
+
+    fn error(&self, _: usize, glance: Glance, reason: &str) -> Error {
+        record_error(&self.page.shard, glance.sequence, reason)
+    }
+}
+
+impl Deliveries<'_> {
+    fn count(&self, count: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.get();
+        count(&mut counts);
+        self.counts.set(counts);
+    }
+
+    /// Passes the record at the cursor when nothing of it is wanted.
+    fn is_left_out(&self, cursor: &mut Cursor<'_>, progress: &mut Progress<'_>) -> Fallible<bool> {
+        if self.skip.created_before.is_none() && self.skip.through.is_none() {
+            return Ok(false);
+        }
+        let start = cursor.at;
+        let glance = delivery::glance(cursor)?;
+        let left_out = self.skip.leaves_out(&glance);
+        if left_out {
+            progress.bad(glance.sequence, glance.micros);
+            progress.pushed.skipped += 1;
+        } else {
+            cursor.back_to(start);
+        }
+        Ok(left_out)
+    }
+
+    /// How many parts of a record are behind the position already.
+    fn parts_used(&self, record: &SequenceNumber) -> u32 {
+        let through = self.skip.through.as_ref();
+        let sub = through.and_then(|through| through.sub().filter(|sub| record.part(*sub) == *through));
+        sub.map_or(0, |sub| sub.saturating_add(1))
+    }
+
+    /// Adds the parts of an aggregate, each as a row. All of them come into one batch.
+    fn parts<'a, I: Items>(
+        &self,
+        rows: &mut RowDecoder<I>,
+        delivery: &Delivery<'a>,
+        aggregate: &Aggregate<'_>,
+        shard: i32,
+        progress: &mut Progress<'a>,
+    ) -> Fallible<()> {
+        let record = delivery.number()?;
+        let used = self.parts_used(&record);
+        self.count(|counts| counts.aggregates += u64::from(used == 0));
+        for (number, part) in (0u32..).zip(aggregate.parts()) {
+            if number < used {
+                progress.pushed.skipped += 1;
+                continue;
+            }
+            let Ok(part) = part else { return bad_record("it is an aggregate that cannot be read twice") };
+            let payload = Payload {
+                sequence: delivery.sequence,
+                part: Some(number),
+                arrived: delivery.arrived,
+                partition_key: part.partition_key.as_bytes(),
+                explicit_hash_key: part.explicit_hash_key.map(str::as_bytes),
+                data: part.data,
+            };
+            match self.row(rows, &payload, shard) {
+                Ok(()) => progress.pushed.rows += 1,
+                Err(fault) => {
+                    let reason = reason_of(*fault);
+                    rows.undo(rows.rows);
+                    if rows.on_bad_record == OnBadRecord::Fail {
+                        return self.cut_at(number, &record, delivery.arrived, reason, progress);
+                    }
+                    let sequence = record.part(number);
+                    progress.pushed.quarantined.push(quarantine::part(sequence, &payload, reason));
+                }
+            }
+            if self.page.hash_keys.is_some_and(|shard| part.is_outside(shard)) {
+                self.count(|counts| counts.out_of_range += 1);
+            }
+        }
+        progress.used(Some(delivery.sequence), delivery.arrived);
+        Ok(())
+    }
+
+    /// Gives up an aggregate at a bad part, right behind the part before.
+    fn cut_at(
+        &self,
+        part: u32,
+        record: &SequenceNumber,
+        arrived: Option<i64>,
+        reason: String,
+        progress: &mut Progress<'_>,
+    ) -> Fallible<()> {
+        self.cut.set(Some(part));
+        if let Some(before) = part.checked_sub(1) {
+            progress.bad(Some(record.part(before)), arrived);
+        }
+        bad_record(reason)
+    }
+
+    /// Adds one row; after an error parts of it may be in.
+    fn row<I: Items>(&self, rows: &mut RowDecoder<I>, payload: &Payload<'_>, shard: i32) -> Fallible<()> {
+        let (number, data) = (rows.rows, payload.data);
+        match self.format {
+            Format::Json => Cursor::over_object(data, |cursor| rows.items.item(number, cursor))?,
+            _ => rows.items.item(number, &mut Cursor::new(data, 0))?,
+        }
+        let about = About::Delivery {
+            partition_key: payload.partition_key,
+            explicit_hash_key: payload.explicit_hash_key,
+        };
+        let row = Row {
+            op: Op::Put,
+            micros: payload.arrived,
+            sequence: Some(payload.sequence),
+            part: payload.part,
+            about,
+        };
+        rows.end_row(payload.data.len(), shard, &row)
+    }
+}
+
+/// Data that is not JSON makes a bad record: the page around it is sound.
+fn reason_of(fault: Reason) -> String {
+    match fault {
+        Reason::Record(reason) => reason,
+        Reason::Page { at, expected } => {
+            format!("its data is not JSON: {expected} was expected at byte {at}")
+        }
+    }
+}
