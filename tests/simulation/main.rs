@@ -4,6 +4,8 @@
 
 mod broken;
 mod health;
+mod kinesis;
+mod kinesis_service;
 mod progress;
 mod service;
 mod snapshot;
