@@ -28,6 +28,7 @@ _SOURCE = {
     "max_read_units": "the most read capacity units a scan uses per second",
     "enable_stream": "turns the table's stream on when it is off",
     "format": "what the records of a Kinesis stream are: bytes, json or dynamodb",
+    "fan_out": "a consumer's name or ARN: the Kinesis stream pushes to it instead of being polled",
     "keys": "name:type pairs with commas: the keys of the table whose changes come through Kinesis",
     "changes_of": "the table whose changes are taken, where several send theirs to one Kinesis stream",
     "schema": "name:type pairs with commas: fixes the columns",
