@@ -23,6 +23,10 @@ const WORTH_TELLING: Millis = 10_000;
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const CLOSED_POLL: Duration = Duration::from_millis(20);
 const BAD_PAGES: u32 = 5;
+
+/// A cursor that expires sooner is the service's failure: it keeps them for minutes.
+const FRESH: Duration = Duration::from_secs(60);
+
 const DENIALS: u32 = 4;
 
 #[derive(Debug)]
@@ -53,7 +57,20 @@ pub struct Reader {
     pace: Pace,
     bad_pages: u32,
     denials: u32,
-    failing: Option<(Now, Error)>,
+    /// Times in a row that the position was called trimmed.
+    trims: u32,
+    /// When the cursor came.
+    fresh_since: Now,
+    failing: Option<Failing>,
+}
+
+/// Calls that fail, since when.
+#[derive(Debug)]
+struct Failing {
+    since: Now,
+    error: Error,
+    /// A page failed, or could not be come by: a cursor alone does not end this.
+    page: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +150,8 @@ impl Reader {
             pace: Pace::default(),
             bad_pages: 0,
             denials: 0,
+            trims: 0,
+            fresh_since: Duration::ZERO,
             failing: None,
         }
     }
@@ -188,14 +207,24 @@ impl Reader {
         }
     }
 
-    pub fn opened(&mut self, cursor: Cursor) {
-        self.recover();
+    /// It is asked now. What it waited beyond `due`, for want of memory, is not the service's failing.
+    pub fn asking(&mut self, now: Now) {
+        if let Some(failing) = &mut self.failing {
+            failing.since += now.saturating_sub(self.due);
+        }
+    }
+
+    pub fn opened(&mut self, cursor: Cursor, now: Now) {
+        if !self.failing.as_ref().is_some_and(|failing| failing.page) {
+            self.recover();
+        }
+        self.fresh_since = now;
         self.phase = Phase::Open(cursor);
     }
 
     /// A page with records came: ask for the next one as soon as the service allows it.
     pub fn progressed(&mut self, page: &Page, now: Now) {
-        self.came(page);
+        self.came(page, now);
         self.quiet = Quiet::default();
         self.due = now + self.pause_behind(page);
     }
@@ -203,7 +232,7 @@ impl Reader {
     /// An empty page came. Returns the moment up to which the shard is now verified, if that moved
     /// so far that it should be written down.
     pub fn found_nothing(&mut self, page: &Page, idle: &Idle, now: Now) -> Option<Millis> {
-        self.came(page);
+        self.came(page, now);
         let verified = match page.behind {
             // More is coming: the service has not looked through all of the shard yet.
             Some(behind @ 1..) => {
@@ -217,7 +246,8 @@ impl Reader {
             }
             None => self.quiet.count(page.server_time, now),
         };
-        let idle = if self.is_behind() { Duration::ZERO } else { idle.pause(self.quiet.calls) };
+        let at_once = self.is_behind() || self.terms.pushes;
+        let idle = if at_once { Duration::ZERO } else { idle.pause(self.quiet.calls) };
         self.due = now + self.pause_behind(page).max(idle);
         if verified <= self.verified {
             return None;
@@ -231,9 +261,17 @@ impl Reader {
         None
     }
 
-    fn came(&mut self, page: &Page) {
+    /// The service has pushed nothing yet: the others have their turn, then the same is asked again.
+    /// That is no success: it says nothing about the shard, and ends no failure.
+    pub fn waited(&mut self, cursor: Cursor, now: Now) {
+        self.phase = Phase::Open(cursor);
+        self.due = now;
+    }
+
+    fn came(&mut self, page: &Page, now: Now) {
         self.recover();
-        self.bad_pages = 0;
+        (self.bad_pages, self.trims) = (0, 0);
+        self.fresh_since = now;
         self.pace.succeed();
         self.behind = page.behind;
         self.phase = page.next.clone().map_or(Phase::Ending, Phase::Open);
@@ -281,9 +319,18 @@ impl Reader {
     pub fn failed(&mut self, error: Error, limits: &Limits, jitter: &mut Jitter, now: Now) -> Reaction {
         let error = error.with_shard(&self.id);
         match error.kind() {
-            ErrorKind::IteratorExpired => return self.expired(now),
+            ErrorKind::IteratorExpired => {
+                self.counts.expired += 1;
+                if now.saturating_sub(self.fresh_since) >= FRESH {
+                    self.reopen(now);
+                    return Reaction::Retry;
+                }
+            }
             ErrorKind::NotFound => return self.doubt(Doubt::NotFound),
-            ErrorKind::Trimmed => return self.doubt(Doubt::Trimmed),
+            ErrorKind::Trimmed => {
+                self.trims += 1;
+                return self.doubt(Doubt::Trimmed);
+            }
             ErrorKind::BadPage => self.bad_pages += 1,
             ErrorKind::AccessDenied => self.denials += 1,
             ErrorKind::Throttled => {
@@ -302,29 +349,34 @@ impl Reader {
 
     fn retry(&mut self, error: Error, limits: &Limits, jitter: &mut Jitter, now: Now) -> Reaction {
         self.counts.retries += 1;
-        let (since, _) = self.failing.get_or_insert((now, error.clone()));
-        if now.saturating_sub(*since) > limits.stall_timeout {
+        let page = matches!(self.phase, Phase::Fetching(_) | Phase::Doubtful(_));
+        let failing = self.failing.get_or_insert(Failing { since: now, error: error.clone(), page });
+        (failing.error, failing.page) = (error.clone(), failing.page || page);
+        if now.saturating_sub(failing.since) > limits.stall_timeout {
             return Reaction::Fail(stalled(&self.id, limits.stall_timeout, error));
         }
         let pause = self.pace.interval().max(self.terms.pause);
         self.due = now + self.backoff.fail(jitter.draw()).max(pause);
         // A page that could not be used may have been used in part, so the cursor is not asked again.
         self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Fetching(cursor) if error.kind() != ErrorKind::BadPage => Phase::Open(cursor),
+            Phase::Fetching(cursor)
+                if !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
+            {
+                Phase::Open(cursor)
+            }
             _ => Phase::Closed,
         };
-        Reaction::Retry
-    }
-
-    fn expired(&mut self, now: Now) -> Reaction {
-        self.counts.expired += 1;
-        self.reopen(now);
         Reaction::Retry
     }
 
     fn doubt(&mut self, doubt: Doubt) -> Reaction {
         self.phase = Phase::Doubtful(doubt);
         Reaction::Doubt
+    }
+
+    /// Whether the position was called trimmed before, with no page in between.
+    pub fn is_trimmed_again(&self) -> bool {
+        self.trims > 1
     }
 
     fn recover(&mut self) {
@@ -334,7 +386,7 @@ impl Reader {
     }
 
     pub fn last_failure(&self) -> Option<&Error> {
-        self.failing.as_ref().map(|(_, error)| error)
+        self.failing.as_ref().map(|failing| &failing.error)
     }
 }
 
@@ -547,6 +599,64 @@ mod tests {
             Reaction::Fail(error) => assert_eq!(error.kind(), ErrorKind::Stalled),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_cursor_that_expires_at_once_again_and_again_is_a_stall() {
+        let mut reader = reader();
+        let mut now = SECOND;
+        let failed = loop {
+            reader.opened(cursor(), now);
+            reader.phase = Phase::Fetching(cursor());
+            match fail(&mut reader, ErrorKind::IteratorExpired, now) {
+                Reaction::Retry => assert!(reader.due > now, "it is asked again without a pause"),
+                Reaction::Fail(error) => break error,
+                Reaction::Doubt => panic!("an expired cursor is no doubt"),
+            }
+            assert_eq!(reader.want(), Some(Want::Open(OpenAt::Beginning)));
+            now = reader.due;
+            assert!(now < SECOND * 200, "it goes on for ever");
+        };
+        assert_eq!(failed.kind(), ErrorKind::Stalled);
+    }
+
+    #[test]
+    fn a_cursor_that_grew_old_is_renewed_at_once_and_is_no_failure() {
+        let mut reader = reader();
+        for hour in 1..100 {
+            reader.opened(cursor(), SECOND * 3600 * hour);
+            reader.phase = Phase::Fetching(cursor());
+            let later = SECOND * 3600 * hour + FRESH;
+            assert!(matches!(fail(&mut reader, ErrorKind::IteratorExpired, later), Reaction::Retry));
+            assert_eq!((reader.due, reader.last_failure().is_some()), (later, false));
+        }
+    }
+
+    #[test]
+    fn pages_that_fail_are_a_stall_though_cursors_come() {
+        let mut reader = reader();
+        let mut now = SECOND;
+        while now < SECOND * 200 {
+            reader.phase = Phase::Doubtful(Doubt::NotFound);
+            match fail(&mut reader, ErrorKind::Service, now) {
+                Reaction::Fail(error) => return assert_eq!(error.kind(), ErrorKind::Stalled),
+                other => assert!(matches!(other, Reaction::Retry)),
+            }
+            reader.opened(cursor(), now);
+            now += SECOND * 5;
+        }
+        panic!("it goes on for ever");
+    }
+
+    #[test]
+    fn waiting_for_memory_is_no_failing() {
+        let mut reader = reader();
+        reader.phase = Phase::Fetching(cursor());
+        assert!(matches!(fail(&mut reader, ErrorKind::Service, SECOND), Reaction::Retry));
+        let asked = reader.due + SECOND * 3600;
+        reader.asking(asked);
+        reader.phase = Phase::Fetching(cursor());
+        assert!(matches!(fail(&mut reader, ErrorKind::Service, asked), Reaction::Retry));
     }
 
     #[test]

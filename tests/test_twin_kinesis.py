@@ -1,11 +1,17 @@
 """The fake Kinesis, spoken to by boto3: what a real client accepts and understands."""
 
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.eventstream import ChecksumMismatch
+from botocore.exceptions import ClientError, EventStreamError
+from urllib3.exceptions import ProtocolError
 
 from services import Twin
+
+Subscribe = Callable[[str], Iterator[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -130,3 +136,136 @@ def test_commands_reach_kinesis(twin: Twin, kinesis: Any) -> None:
     assert (record["data"], record["partition_key"]) == ("eA==", "a")
     counters = twin.control("counters")["counters"]
     assert counters["Kinesis.PutRecords"] == {"calls": 1, "errors": 0, "shards": {"orders": 1}}
+
+
+@pytest.fixture
+def subscribe(kinesis: Any) -> Iterator[Subscribe]:
+    """`subscribe(consumer)`: the events of the stream's only shard from its horizon on."""
+    opened: list[Any] = []
+
+    def subscribe(arn: str) -> Iterator[dict[str, Any]]:
+        answer = kinesis.subscribe_to_shard(
+            ConsumerARN=arn, ShardId="shardId-000000000000", StartingPosition={"Type": "TRIM_HORIZON"}
+        )
+        opened.append(answer["EventStream"])
+        return (event["SubscribeToShardEvent"] for event in answer["EventStream"])
+
+    yield subscribe
+    for stream in opened:
+        stream.close()
+
+
+@pytest.fixture
+def consumer(kinesis: Any) -> str:
+    """The ARN of a consumer of the stream `orders`, which has one shard."""
+    kinesis.create_stream(StreamName="orders", ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName="orders")["StreamDescriptionSummary"]["StreamARN"]
+    registered = kinesis.register_stream_consumer(StreamARN=arn, ConsumerName="mirror")["Consumer"]
+    described = kinesis.describe_stream_consumer(ConsumerARN=registered["ConsumerARN"])
+    assert described["ConsumerDescription"]["ConsumerStatus"] == "ACTIVE"
+    (listed,) = kinesis.list_stream_consumers(StreamARN=arn)["Consumers"]
+    assert listed == registered
+    return str(registered["ConsumerARN"])
+
+
+def test_events_are_pushed_until_the_shard_ends(kinesis: Any, consumer: str, subscribe: Subscribe) -> None:
+    kinesis.put_record(StreamName="orders", PartitionKey="a", Data=b"1")
+    events = subscribe(consumer)
+    first = next(events)
+    assert [record["Data"] for record in first["Records"]] == [b"1"]
+    kinesis.put_record(StreamName="orders", PartitionKey="a", Data=b"2")
+    second = next(events)
+    assert [record["Data"] for record in second["Records"]] == [b"2"]
+    assert int(second["ContinuationSequenceNumber"]) > int(first["ContinuationSequenceNumber"])
+    kinesis.split_shard(
+        StreamName="orders", ShardToSplit="shardId-000000000000", NewStartingHashKey=str(1 << 127)
+    )
+    last = next(events)
+    assert last.get("ContinuationSequenceNumber") is None
+    assert len(last["ChildShards"]) == 2
+    assert list(events) == []
+
+
+def test_a_takeover_ends_the_older_subscription(
+    twin: Twin, kinesis: Any, consumer: str, subscribe: Subscribe
+) -> None:
+    older = subscribe(consumer)
+    next(older)
+    with pytest.raises(kinesis.exceptions.ResourceInUseException):
+        subscribe(consumer)
+    twin.control("advance", ms=5_000)
+    younger = subscribe(consumer)
+    with pytest.raises(EventStreamError) as error:
+        list(older)
+    assert error.value.response["Error"]["Code"] == "ResourceInUseException"
+    assert next(younger)["Records"] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"kind": "error", "code": "KMSDisabledException"}, EventStreamError),
+        ({"kind": "truncated"}, ProtocolError),
+        ({"kind": "lost_reply"}, ProtocolError),
+        ({"kind": "reset"}, ProtocolError),
+        ({"kind": "wrong_crc"}, ChecksumMismatch),
+    ],
+)
+def test_a_subscription_breaks_in_every_way(
+    twin: Twin,
+    kinesis: Any,
+    consumer: str,
+    subscribe: Subscribe,
+    fault: dict[str, Any],
+    expected: type[Exception],
+) -> None:
+    twin.inject("Kinesis.SubscribeToShardEvent", fault, skip=1, shard="orders/shardId-000000000000")
+    kinesis.put_record(StreamName="orders", PartitionKey="a", Data=b"1")
+    events = subscribe(consumer)
+    assert len(next(events)["Records"]) == 1
+    kinesis.put_record(StreamName="orders", PartitionKey="a", Data=b"2")
+    with pytest.raises(expected):
+        next(events)
+
+
+def test_a_session_ends_in_virtual_time(twin: Twin, consumer: str, subscribe: Subscribe) -> None:
+    twin.control("knobs", set={"kinesis": {"fan_out_session_ms": 60_000}})
+    events = subscribe(consumer)
+    next(events)
+    twin.control("advance", ms=60_000)
+    assert list(events) == []
+
+
+def test_a_table_streams_into_kinesis(twin: Twin, kinesis: Any) -> None:
+    dynamodb = twin.client("dynamodb")
+    dynamodb.create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    kinesis.create_stream(StreamName="orders", ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName="orders")["StreamDescriptionSummary"]["StreamARN"]
+    target = {"TableName": "orders", "StreamArn": arn}
+    enabled = dynamodb.enable_kinesis_streaming_destination(
+        **target,
+        EnableKinesisStreamingConfiguration={"ApproximateCreationDateTimePrecision": "MICROSECOND"},
+    )
+    assert enabled["DestinationStatus"] == "ACTIVE"
+    dynamodb.put_item(TableName="orders", Item={"id": {"S": "a"}, "b": {"B": b"\xff"}})
+    dynamodb.update_kinesis_streaming_destination(
+        **target,
+        UpdateKinesisStreamingConfiguration={"ApproximateCreationDateTimePrecision": "MILLISECOND"},
+    )
+    dynamodb.delete_item(TableName="orders", Key={"id": {"S": "a"}})
+    dynamodb.disable_kinesis_streaming_destination(**target)
+    (described,) = dynamodb.describe_kinesis_streaming_destination(TableName="orders")[
+        "KinesisDataStreamDestinations"
+    ]
+    assert (described["StreamArn"], described["DestinationStatus"]) == (arn, "DISABLED")
+    insert, remove = (json.loads(record["Data"]) for record in drain(kinesis, "shardId-000000000000"))
+    assert insert["dynamodb"]["NewImage"] == {"id": {"S": "a"}, "b": {"B": "/w=="}}
+    assert insert["dynamodb"]["ApproximateCreationDateTimePrecision"] == "MICROSECOND"
+    assert (remove["eventName"], remove["dynamodb"]["OldImage"]) == ("REMOVE", insert["dynamodb"]["NewImage"])
+    changes = twin.control("channel_history", table="orders")["changes"]
+    assert [change["event_id"] for change in changes] == [insert["eventID"], remove["eventID"]]

@@ -1,8 +1,9 @@
 //! One DynamoDB attribute value: `{"S":"…"}` and its nine siblings.
 
-use super::json::{Cursor, Fallible, Text, bad_record};
+use super::json::{Cursor, Fallible, Piece, Text, bad_record};
 use super::number::{Number, append_canonical};
 use super::plain::plain_word;
+use super::short::is_short_canonical;
 
 /// The type of an attribute value, as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,17 @@ impl<'a> Cursor<'a> {
                 _ => return self.enter_spaced_attribute(),
             };
             self.at += 5;
+            self.space();
+            return Ok(self.unless_null(tag));
+        }
+        if let Some([b'{', b'"', letter, b'S', b'"', b':']) = self.rest().first_chunk() {
+            let tag = match letter {
+                b'S' => Tag::TextSet,
+                b'N' => Tag::NumberSet,
+                b'B' => Tag::BinarySet,
+                _ => return self.enter_spaced_attribute(),
+            };
+            self.at += 6;
             self.space();
             return Ok(self.unless_null(tag));
         }
@@ -226,9 +238,39 @@ impl<'a> Cursor<'a> {
 
     /// Appends an attribute value as plain JSON: numbers with all their digits, binary as base64, sets as arrays.
     pub(super) fn write_plain(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
+        if self.write_quick(out) {
+            return Ok(());
+        }
         let tag = self.enter_attribute()?;
         self.write_plain_value(tag, out)?;
         self.leave_attribute()
+    }
+
+    /// Appends a value in the form the service writes; otherwise leaves the cursor where it is.
+    #[inline(always)]
+    fn write_quick(&mut self, out: &mut Vec<u8>) -> bool {
+        let start = self.at;
+        match self.ahead() {
+            Some(b"{\"S\"") if self.quick_text().is_some() => {
+                // With its quotes.
+                let Piece { bytes, length } = self.piece(start + 5);
+                Piece { bytes, length: length - 1 }.append_to(out);
+            }
+            Some(b"{\"N\"") => {
+                let Some(digits) = self.quick_digits() else { return false };
+                if !is_short_canonical(digits) {
+                    self.at = start;
+                    return false;
+                }
+                digits.append_to(out);
+            }
+            Some(b"{\"BO") => {
+                let Some(value) = self.quick_bool() else { return false };
+                out.extend_from_slice(if value { b"true" } else { b"false" });
+            }
+            _ => return false,
+        }
+        true
     }
 
     pub(super) fn write_plain_value(&mut self, tag: Tag, out: &mut Vec<u8>) -> Fallible<()> {
@@ -268,14 +310,19 @@ impl<'a> Cursor<'a> {
         self.descend()?;
         let mut separator = b'{';
         let mut names = Names::default();
-        self.members(|cursor, name| {
+        let mut more = self.enter_object()?;
+        while more {
+            let start = self.at;
+            let name = self.name()?;
             names.add(name)?;
             out.push(separator);
             separator = b',';
-            out.extend_from_slice(name.token());
+            self.piece(start).append_to(out);
+            self.colon()?;
             out.push(b':');
-            cursor.write_plain(out)
-        })?;
+            self.write_plain(out)?;
+            more = self.more(b'}')?;
+        }
         if separator == b'{' {
             out.push(separator);
         }
@@ -307,6 +354,8 @@ impl<'a> Cursor<'a> {
 struct Names<'a> {
     few: [&'a [u8]; FEW],
     count: usize,
+    /// A bit for each name's length and ends: a name whose bit is not set is new.
+    marks: u64,
     many: std::collections::HashSet<Vec<u8>>,
 }
 
@@ -315,9 +364,11 @@ const FEW: usize = 16;
 impl<'a> Names<'a> {
     fn add(&mut self, name: Text<'a>) -> Fallible<()> {
         if !name.escaped && self.many.is_empty() && self.count < FEW {
-            if self.few[..self.count].contains(&name.raw()) {
+            let mark = mark(name.raw());
+            if self.marks & mark != 0 && self.few[..self.count].contains(&name.raw()) {
                 return duplicate(name);
             }
+            self.marks |= mark;
             self.few[self.count] = name.raw();
             self.count += 1;
             return Ok(());
@@ -327,6 +378,12 @@ impl<'a> Names<'a> {
         name.append_to(&mut plain)?;
         if self.many.insert(plain) { Ok(()) } else { duplicate(name) }
     }
+}
+
+#[inline]
+fn mark(name: &[u8]) -> u64 {
+    let [first, last] = [name.first(), name.last()].map(|byte| byte.copied().map_or(0, usize::from));
+    1 << ((name.len() + 7 * first + 29 * last) % 64)
 }
 
 /// DynamoDB never sends a name twice; taking one of the two would lose the other in silence.

@@ -21,6 +21,7 @@ mod raw;
 mod rows;
 mod scan;
 mod schema;
+mod short;
 mod table;
 #[cfg(test)]
 mod tests;

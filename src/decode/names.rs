@@ -13,7 +13,7 @@ pub(super) struct Names {
     shortcuts: Vec<u32>,
 }
 
-/// A name as a JSON string, quotes included: whether it stands at the cursor takes one comparison.
+/// A name as a JSON string with its colon: whether it stands at the cursor takes one or two comparisons.
 #[derive(Clone, Debug, Default)]
 struct Token {
     /// Empty for a name that has to be escaped; such a name is always looked up.
@@ -21,6 +21,8 @@ struct Token {
     /// The first 16 bytes, and which bits of them count: most names need no more.
     head: u128,
     mask: u128,
+    /// The last 16 bytes, where there are more.
+    tail: u128,
 }
 
 impl Token {
@@ -28,23 +30,38 @@ impl Token {
         if name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
             return Self::default();
         }
-        let bytes = [b"\"", name, b"\""].concat();
+        let bytes = [b"\"", name, b"\":"].concat();
         let (mut head, mut mask) = ([0; 16], [0; 16]);
         for (place, byte) in bytes.iter().take(16).enumerate() {
             head[place] = *byte;
             mask[place] = 0xff;
         }
-        Self { bytes: bytes.into(), head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask) }
+        Self {
+            head: u128::from_le_bytes(head),
+            mask: u128::from_le_bytes(mask),
+            tail: bytes.last_chunk().map_or(0, |last| u128::from_le_bytes(*last)),
+            bytes: bytes.into(),
+        }
     }
 
-    #[inline]
+    /// The name with its quotes.
+    fn string(&self) -> &[u8] {
+        self.bytes.split_last().map_or(&[], |(_, string)| string)
+    }
+
+    #[inline(always)]
     fn starts(&self, text: &[u8]) -> bool {
-        match text.first_chunk::<16>() {
-            Some(block) => {
-                let same = (u128::from_le_bytes(*block) ^ self.head) & self.mask == 0;
-                same && (self.bytes.len() <= 16 || text.starts_with(&self.bytes))
+        let Some(block) = text.first_chunk::<16>() else { return text.starts_with(&self.bytes) };
+        if (u128::from_le_bytes(*block) ^ self.head) & self.mask != 0 {
+            return false;
+        }
+        match self.bytes.len() {
+            0..=16 => true,
+            length @ 17..=32 => {
+                let last = text.get(length - 16..).and_then(|last| last.first_chunk());
+                last.is_some_and(|last| u128::from_le_bytes(*last) == self.tail)
             }
-            None => text.starts_with(&self.bytes),
+            _ => text.starts_with(&self.bytes),
         }
     }
 }
@@ -87,7 +104,7 @@ impl Names {
 
     fn add_shortcut(&mut self, place: usize) {
         let Some(token) = self.tokens.get(place).filter(|token| !token.bytes.is_empty()) else { return };
-        let spot = shortcut(&token.bytes) & (self.shortcuts.len() - 1);
+        let spot = shortcut(token.string()) & (self.shortcuts.len() - 1);
         self.shortcuts[spot] = u32::try_from(place).unwrap_or(0);
     }
 
@@ -96,10 +113,10 @@ impl Names {
     fn by_shortcut(&self, token: &[u8]) -> Option<usize> {
         let spot = shortcut(token) & self.shortcuts.len().checked_sub(1)?;
         let place = *self.shortcuts.get(spot)? as usize;
-        (*self.tokens.get(place)?.bytes == *token).then_some(place)
+        (self.tokens.get(place)?.string() == token).then_some(place)
     }
 
-    /// Passes the name at the cursor; its place when it is known.
+    /// Passes the name at the cursor and its colon; its place when it is known.
     #[inline]
     pub(super) fn find(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
         match self.guess(cursor, trail) {
@@ -109,7 +126,7 @@ impl Names {
     }
 
     /// Passes the name at the cursor when it is the one that followed the last name the time before.
-    #[inline]
+    #[inline(always)]
     pub(super) fn guess(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Option<usize> {
         let place = *trail.next.get(trail.last)? as usize;
         let token = self.tokens.get(place)?;
@@ -117,10 +134,12 @@ impl Names {
             return None;
         }
         cursor.at += token.bytes.len();
+        cursor.space();
         trail.last = place + 1;
         Some(place)
     }
 
+    /// Passes a name that is not the one guessed, and its colon.
     pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
         let name = cursor.name()?;
         let place = match self.by_shortcut(name.token()) {
@@ -136,6 +155,7 @@ impl Names {
             }
             trail.last = place + 1;
         }
+        cursor.colon()?;
         Ok(place)
     }
 }
@@ -170,8 +190,8 @@ mod tests {
             trail.start();
             for place in order {
                 let json = serde_json::to_string(plain[place]).unwrap();
-                for behind in ["", ":{\"S\":\"a value that is long\"}"] {
-                    let json = format!("{json}{behind}");
+                for behind in ["", "{\"S\":\"a value that is long\"}"] {
+                    let json = format!("{json}:{behind}");
                     let mut cursor = Cursor::new(json.as_bytes(), 0);
                     let last = trail.last;
                     assert_eq!(names.find(&mut cursor, &mut trail).unwrap(), Some(place), "{json}");
@@ -184,13 +204,13 @@ mod tests {
             names.add(format!("name {number}").as_bytes());
         }
         for number in (0..500).rev() {
-            let json = format!("\"name {number}\"");
+            let json = format!("\"name {number}\" : ");
             let found = names.find(&mut Cursor::new(json.as_bytes(), 0), &mut trail).unwrap();
             assert_eq!(found, Some(plain.len() + number));
         }
-        let found = names.find(&mut Cursor::new(br#""ab\u0063""#, 0), &mut trail).unwrap();
+        let found = names.find(&mut Cursor::new(br#""ab\u0063":"#, 0), &mut trail).unwrap();
         assert_eq!(found, None);
-        let found = names.find(&mut Cursor::new(br#""\u0061b""#, 0), &mut trail).unwrap();
+        let found = names.find(&mut Cursor::new(br#""\u0061b":"#, 0), &mut trail).unwrap();
         assert_eq!(found, Some(6));
     }
 }

@@ -15,6 +15,26 @@ pub(super) fn specials(block: &[u8; 16]) -> u32 {
     portable::specials(block)
 }
 
+/// Marks the points in a block; bit i stands for byte i.
+#[inline]
+pub(super) fn points(block: &[u8; 16]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the function needs SSE2 and nothing else, and every x86-64 processor has it.
+    return unsafe { sse2::points(block) };
+    #[cfg(not(target_arch = "x86_64"))]
+    portable::points(block)
+}
+
+/// Marks the digits in a block; bit i stands for byte i.
+#[inline]
+pub(super) fn digits(block: &[u8; 16]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the function needs SSE2 and nothing else, and every x86-64 processor has it.
+    return unsafe { sse2::digits(block) };
+    #[cfg(not(target_arch = "x86_64"))]
+    portable::digits(block)
+}
+
 /// Where in a block the bytes stand that give JSON its shape.
 struct Shape {
     quotes: u64,
@@ -111,7 +131,8 @@ fn prefix_xor(mut bits: u64) -> u64 {
 #[cfg(target_arch = "x86_64")]
 mod sse2 {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
+        _mm_set1_epi8, _mm_sub_epi8,
     };
 
     use super::Shape;
@@ -137,6 +158,19 @@ mod sse2 {
         let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
         let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
         mask(_mm_or_si128(_mm_or_si128(quote, backslash), control))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub(super) fn points(block: &[u8; 16]) -> u32 {
+        mask(_mm_cmpeq_epi8(load(block), _mm_set1_epi8(b'.' as i8)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub(super) fn digits(block: &[u8; 16]) -> u32 {
+        let values = _mm_sub_epi8(load(block), _mm_set1_epi8(b'0' as i8));
+        mask(_mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values))
     }
 
     #[inline]
@@ -183,6 +217,16 @@ mod portable {
         let backslash = zero_in(word ^ (ONES * b'\\' as u64));
         let control = word.wrapping_sub(ONES * 0x20) & !word;
         (quote | backslash | control) & HIGHS
+    }
+
+    pub(super) fn digits(block: &[u8; 16]) -> u32 {
+        let mark = |(place, byte): (usize, &u8)| u32::from(byte.is_ascii_digit()) << place;
+        block.iter().enumerate().map(mark).sum()
+    }
+
+    pub(super) fn points(block: &[u8; 16]) -> u32 {
+        let word = u128::from_le_bytes(*block);
+        (equal(word as u64, b'.') | equal((word >> 64) as u64, b'.') << 8) as u32
     }
 
     pub(super) fn shape(block: &[u8; 64]) -> Shape {
@@ -232,6 +276,19 @@ mod tests {
             }
             prop_assert_eq!(first_bit(specials(&block)), first_special(&block));
             prop_assert_eq!(first_bit(portable::specials(&block)), first_special(&block));
+        }
+
+        #[test]
+        fn points_and_digits_are_found(bytes in prop::collection::vec(prop::sample::select(b"./-0459:\xae\xb5".to_vec()), 16)) {
+            let block: &[u8; 16] = bytes.as_slice().try_into().unwrap();
+            let places = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'.');
+            let expected: u32 = places.map(|(place, _)| 1 << place).sum();
+            prop_assert_eq!(points(block), expected);
+            prop_assert_eq!(portable::points(block), expected);
+            let places = bytes.iter().enumerate().filter(|(_, byte)| byte.is_ascii_digit());
+            let expected: u32 = places.map(|(place, _)| 1 << place).sum();
+            prop_assert_eq!(digits(block), expected);
+            prop_assert_eq!(portable::digits(block), expected);
         }
 
         #[test]

@@ -108,7 +108,6 @@ impl Table {
             if place.is_some_and(|place| !self.images[which as usize].see(place)) {
                 return duplicate(cursor.name_at(spot.name)?);
             }
-            cursor.colon()?;
             if let Err(fault) = self.take::<WITH_KEYS>(spot, place, cursor) {
                 return Err(within(*fault, cursor.name_at(spot.name)?));
             }
@@ -118,14 +117,18 @@ impl Table {
     }
 
     /// Takes in the attribute value at the cursor.
-    #[inline]
+    #[inline(always)]
     fn take<const WITH_KEYS: bool>(
         &mut self,
         spot: Spot,
         place: Option<usize>,
         cursor: &mut Cursor<'_>,
     ) -> Fallible<()> {
-        match place.map_or(self.schema.unknown_slot(), |place| self.schema.slot(place)) {
+        let slot = match place {
+            Some(place) => self.schema.slot(place),
+            None => self.schema.unknown_slot(),
+        };
+        match slot {
             // The keys of a change come from the record's own `Keys`.
             Slot::Column(number) if !WITH_KEYS && number < self.schema.keys => cursor.pass_attribute(),
             Slot::Column(number) => self.place(spot, number, cursor),
@@ -150,7 +153,7 @@ impl Table {
     }
 
     /// Puts a value into its column; widens the column or puts the value into the rest when it does not fit.
-    #[inline]
+    #[inline(always)]
     fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let start = cursor.at;
         match self.images[spot.which as usize].columns[number].push(spot.row, cursor)? {
@@ -249,7 +252,6 @@ impl Items for Table {
         while more {
             let spot = Spot { which: Which::New, row, name: cursor.at };
             let place = self.schema.names.find(cursor, &mut self.key_trail)?;
-            cursor.colon()?;
             match place.map(|place| self.schema.slot(place)) {
                 Some(Slot::Column(number)) if number < self.schema.keys => {
                     if self.images[Which::New as usize].columns[number].len() > row {

@@ -35,6 +35,8 @@ pub(super) struct Discovery {
     pub(super) full_due: Now,
     pub(super) backoff: Backoff,
     pub(super) failing: Option<Now>,
+    /// Since when no listing was whole.
+    waiting: Option<Now>,
     pub(super) describing: bool,
 }
 
@@ -56,6 +58,7 @@ impl Default for Discovery {
             full_due: Duration::ZERO,
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
             failing: None,
+            waiting: None,
             describing: false,
         }
     }
@@ -119,6 +122,7 @@ impl Run {
                 self.discovery.backoff.succeed();
                 self.discovery.failing = None;
                 self.saw_server_time(listing.server_time, now);
+                self.wait_for_whole(&listing, now)?;
                 self.observe(&scope, &listing, now)
             }
             Err(error) => self.listing_failed(error, now),
@@ -150,6 +154,27 @@ impl Run {
         Ok(())
     }
 
+    /// Answers come, but not the one that is needed: a whole listing, and of a stream that is there.
+    fn wait_for_whole(&mut self, listing: &Listing, now: Now) -> Result<()> {
+        let why = match listing.status {
+            _ if !listing.complete => "some page of the listing fails each time",
+            StreamStatus::Enabling if self.stage == Stage::Listing => "the stream is still ENABLING",
+            _ => {
+                self.discovery.waiting = None;
+                return Ok(());
+            }
+        };
+        let since = *self.discovery.waiting.get_or_insert(now);
+        if now.saturating_sub(since) <= self.options.stall_timeout {
+            return Ok(());
+        }
+        let (stream, waited) = (&self.stream_arn, self.options.stall_timeout.as_secs_f64());
+        let message = format!(
+            "the shards of {stream} could not all be listed for {waited:.0} s (stall_timeout): {why}"
+        );
+        Err(Error::new(ErrorKind::Stalled, message))
+    }
+
     fn observe(&mut self, scope: &Scope, listing: &Listing, now: Now) -> Result<()> {
         for shard in &listing.shards {
             self.graph.observe(shard);
@@ -163,6 +188,9 @@ impl Run {
         self.settle_discoveries(now)?;
         self.settle_ends(scope, listing, now)?;
         self.settle_doubts(scope, listing, now)?;
+        if *scope == Scope::Full {
+            self.warn_of_age(now);
+        }
         self.pursue(scope, now);
         self.leave_disabled_stream(scope, listing)
     }
@@ -216,15 +244,19 @@ impl Run {
     pub(super) fn discover(&mut self, id: &ShardId) {
         let verified = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
         let state = start::at_beginning(self.graph.parents(id), verified);
+        self.inherit_age(id);
         self.remember(id, state);
     }
 
-    /// A shard whose parent lived and vanished unseen: what the parent held is lost.
+    /// A shard whose parent lived and vanished unseen: what the parent held is lost. Not so where
+    /// the shard itself was gone when its children became known and a later listing has it after
+    /// all: what lies before history is history.
     fn explain_orphans(&mut self, now: Now) -> Result<()> {
         let orphans: Vec<_> =
             self.graph.orphans().map(|(child, parent)| (child.clone(), parent.clone())).collect();
         for (child, parent) in orphans {
-            if self.discovery.explained.insert(parent.clone()) {
+            let history = self.discovery.explained.contains(&child);
+            if self.discovery.explained.insert(parent.clone()) && !history {
                 let cause =
                     format!("the shard is the parent of {child} and was gone before it could be read");
                 self.lose(self.gap(Some(&parent), Some(Position::Beginning), cause, now))?;
@@ -234,9 +266,11 @@ impl Run {
     }
 
     /// Parents that were gone when their child became known are history, not a loss: at a first start
-    /// those of every shard, on a resume those of the shards the checkpoint knows.
+    /// those of every shard, on a resume those of the shards the checkpoint knows and of their ancestors.
     pub(super) fn accept_history(&mut self) {
-        let known = |id: &&ShardId| !self.resumed || self.starts.contains_key(*id);
+        let starts = |id: &ShardId| self.starts.contains_key(id);
+        let known =
+            |id: &&ShardId| !self.resumed || starts(id) || self.graph.descendants(id).iter().any(starts);
         let parents = self.graph.ids().filter(known).flat_map(|id| self.graph.parents(id));
         let gone: Vec<_> = parents.filter(|id| !self.graph.contains(id)).cloned().collect();
         self.discovery.explained.extend(gone);

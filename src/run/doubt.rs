@@ -33,7 +33,8 @@ impl Run {
             self.readers.values().filter(unknown).map(|reader| reader.id.clone()).collect();
         for id in doubtful {
             if listing.shards.iter().any(|shard| shard.id == id) {
-                self.ask_again(&id, now)?;
+                let listed = format!("the service lists shard {id} but does not find it when it is read");
+                self.ask_again(&id, &listed, now)?;
             } else if self.graph.is_gone(&id) {
                 self.settle_gone(&id, now)?;
             }
@@ -41,11 +42,9 @@ impl Run {
         Ok(())
     }
 
-    fn ask_again(&mut self, id: &ShardId, now: Now) -> Result<()> {
-        let confused = Error::new(
-            ErrorKind::Service,
-            format!("the service lists shard {id} but does not find it when it is read"),
-        );
+    /// The service contradicts itself: worth asking again, but not at once and not for ever.
+    fn ask_again(&mut self, id: &ShardId, contradiction: &str, now: Now) -> Result<()> {
+        let confused = Error::new(ErrorKind::Service, contradiction);
         self.reader_failed(id, confused, now)?;
         if let Some(reader) = self.readers.get_mut(id) {
             reader.reopen(reader.due.max(now + CONFUSION));
@@ -77,6 +76,11 @@ impl Run {
         }
         if let Some(reader) = self.readers.get_mut(id) {
             reader.start_over();
+            if reader.is_trimmed_again() {
+                let left =
+                    format!("the service says that the oldest records it has of shard {id} are trimmed");
+                return self.ask_again(id, &left, now);
+            }
             reader.reopen(now);
             self.schedule(id);
         }

@@ -20,7 +20,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frontier::Frontier;
 use crate::lineage::ShardGraph;
-use crate::page::{Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
+use crate::page::{Cursor, Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
 use crate::position::{Position, ShardId};
 pub use crate::reader::Now;
 use crate::reader::{Limits, Phase, Reader};
@@ -29,6 +29,7 @@ use crate::snapshot::Snapshot;
 mod bounded;
 mod discovery;
 mod doubt;
+mod health;
 mod message;
 mod metrics;
 mod options;
@@ -77,6 +78,9 @@ pub struct Run {
     frontier: Frontier<Ledger, Delta>,
     /// Bytes of emitted batches that nobody has taken yet.
     waiting: BTreeMap<u64, usize>,
+    /// Changes in the batch being gathered, and in each batch that is not committed.
+    changes_gathered: u64,
+    changes_held: BTreeMap<u64, u64>,
     memory: Memory,
     discovery: Discovery,
     saving: Saving,
@@ -97,6 +101,8 @@ pub struct Run {
     ready_from: u64,
     /// Records are lost and the table is to be scanned again.
     wants_epoch: bool,
+    /// Shards that are far behind, and how many of the marks they have passed.
+    late: BTreeMap<ShardId, usize>,
     /// The service's time when the shards were first listed.
     opened_at: Option<Millis>,
     actions: Vec<Action>,
@@ -137,11 +143,14 @@ impl Run {
             deltas: Vec::new(),
             frontier: Frontier::new(Ledger::new(checkpoint), options.keeper == Keeper::Loader),
             waiting: BTreeMap::new(),
+            changes_gathered: 0,
+            changes_held: BTreeMap::new(),
             memory: Memory::new(options.memory_limit),
             discovery: Discovery::default(),
             saving: Saving::default(),
             jitter: Jitter::new(options.seed),
             server: None,
+            late: BTreeMap::new(),
             opened_at: None,
             actions: Vec::new(),
             description,
@@ -277,6 +286,9 @@ impl Run {
         if let Some(batch) = batch {
             self.memory.queue(batch.bytes);
             self.waiting.insert(batch.number, batch.bytes);
+            let oldest = self.frontier.oldest_held().unwrap_or(batch.number);
+            self.changes_held = self.changes_held.split_off(&oldest);
+            self.changes_held.insert(batch.number, std::mem::take(&mut self.changes_gathered));
             self.actions.push(Action::Emit(batch));
         }
         Ok(())

@@ -80,6 +80,7 @@ impl Run {
         }
         if self.resumed {
             self.resume();
+            self.warn_of_age(now);
             return self.record(now);
         }
         match self.options.start.clone() {
@@ -95,6 +96,7 @@ impl Run {
             Start::Time(moment) => self.start_at_moment(moment, listing)?,
             Start::Positions { positions, others } => self.start_at(positions, others, listing)?,
         }
+        self.accept_age(now);
         if self.capture(now) {
             self.stage = Stage::Capturing;
             Ok(())
@@ -299,7 +301,7 @@ impl Run {
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
         match result {
             Ok(opened) => {
-                reader.opened(opened.cursor);
+                reader.opened(opened.cursor, now);
                 reader.due = now;
             }
             Err(error) if error.retryable() || error.kind() == ErrorKind::NotFound => reader.reopen(now),

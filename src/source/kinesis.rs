@@ -82,6 +82,10 @@ impl Kinesis {
         Self { keys, ..self }
     }
 
+    pub(super) fn target(&self) -> &KinesisTarget {
+        &self.target
+    }
+
     pub(super) async fn room(&self) -> Result<&Room> {
         self.room.get_or_try_init(|| self.enter()).await
     }
@@ -168,6 +172,7 @@ impl Source for Kinesis {
             shard_bytes_per_second: Some(SHARD_BYTES_PER_SECOND),
             opens_at_time: true,
             tells_lag: true,
+            pushes: false,
         }
     }
 }
@@ -224,7 +229,7 @@ fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result<Pag
     })
 }
 
-fn child(child: Child) -> Result<Shard> {
+pub(super) fn child(child: Child) -> Result<Shard> {
     let hash_keys = child.hash_key_range.as_ref().map(|Hashes { starting_hash_key, ending_hash_key }| {
         hash_keys(&child.shard_id, starting_hash_key, ending_hash_key)
     });

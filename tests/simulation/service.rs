@@ -98,6 +98,7 @@ pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
 pub fn scan(aws: &mut Aws, table: &str, request: &ScanRequest) -> Result<ItemsPage> {
     let segment = request.segment;
     let mut asked = twin::ScanRequest::of(table).segment(segment.index.into(), segment.total.into());
+    asked.consistent_read = Some(request.consistent);
     if let Some(after) = &request.after {
         let key: twin::Attributes = serde_json::from_str(&after.0).unwrap();
         asked = asked.after(&key);

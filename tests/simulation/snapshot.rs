@@ -6,7 +6,7 @@ use std::time::Duration;
 use shardarrow::checkpoint::Checkpoint;
 use shardarrow::error::ErrorKind;
 use shardarrow::page::Terms;
-use shardarrow::run::{OnGap, Options, SnapshotOptions, Start};
+use shardarrow::run::{Keeper, OnGap, Options, SnapshotOptions, Start};
 
 use crate::world::{Session, TABLE, World, options};
 use crate::{HOUR, consume_some, drain, make_awkward, seeds};
@@ -27,7 +27,7 @@ fn make_scan_awkward(world: &mut World) {
 }
 
 /// What was written so far is in the table and in no stream any more: only the scan can bring it.
-fn bury(world: &mut World) {
+pub fn bury(world: &mut World) {
     for partition in 0..world.aws.partitions(TABLE) {
         world.aws.roll_over(TABLE, partition).unwrap();
     }
@@ -70,7 +70,7 @@ fn changing_table(seed: u64, kills: u64) -> (World, u32) {
     (world, in_the_middle)
 }
 
-fn until_ready(world: &mut World, session: &mut Session) {
+pub fn until_ready(world: &mut World, session: &mut Session) {
     for _ in 0..3_000 {
         session.run_for(world, 1_000);
         session.take_all(world);
@@ -83,7 +83,7 @@ fn until_ready(world: &mut World, session: &mut Session) {
     panic!("never ready: {:#?}", session.run.metrics(session.now(world)).snapshot);
 }
 
-fn assert_equal(world: &mut World, seed: u64) {
+pub fn assert_equal(world: &mut World, seed: u64) {
     let table = world.table();
     assert!(world.durable.mirror == table, "seed {seed}: {:#?}", difference(&world.durable.mirror, &table));
 }
@@ -111,10 +111,13 @@ fn the_mirror_equals_the_table_whatever_is_written_during_the_scan() {
 }
 
 /// A few items and a few changes, with everything else drawn: many of these see more than large ones.
-fn small_table(seed: u64) -> World {
+pub fn small_table(seed: u64, watched: bool) -> World {
     let mut world = World::new(seed, 1 + (seed % 2) as usize);
-    world.latency_ms = 1 + world.dice.roll(30);
+    world.watched = watched;
+    world.latency_ms = 1 + world.dice.roll(12);
     let keys = 1 + world.dice.roll(8);
+    let stale_ms = world.dice.roll(3_000) as i64;
+    world.aws.knobs_mut().scan_stale_ms = stale_ms;
     (0..world.dice.roll(12)).for_each(|_| world.write(keys));
     if world.dice.chance(70) {
         bury(&mut world);
@@ -122,16 +125,11 @@ fn small_table(seed: u64) -> World {
     let knobs = world.aws.knobs_mut();
     knobs.scan_page_items = Some(1 + (seed % 3) as usize);
     knobs.scan_empty_pages = (seed % 4 == 3).into();
-    let slice = Duration::from_millis(1 + world.dice.roll(60));
-    let snapshot =
-        SnapshotOptions { segments: Some(1 + (seed % 3) as u32), slice, ..SnapshotOptions::default() };
-    let (settle, batch_wait) = (Duration::from_millis(60), Duration::from_millis(world.dice.roll(40)));
-    // Asked again within the time after which silence is taken for the end.
-    let poll_interval = Duration::from_millis(100);
-    let options =
-        Options { start: Start::Snapshot, snapshot, settle, batch_wait, poll_interval, ..options() };
+    knobs.scan_strict_keys = watched;
+    let options = small_options(&mut world, seed);
     let mut session = world.start(options.clone()).unwrap();
-    for _ in 0..world.dice.roll(15) {
+    let mut was_away = false;
+    for _ in 0..world.dice.roll(20) {
         (0..world.dice.roll(4)).for_each(|_| world.write(keys));
         if world.dice.chance(8) {
             world.roll_over_any();
@@ -139,21 +137,60 @@ fn small_table(seed: u64) -> World {
         let pause = 1 + world.dice.roll(40) as i64;
         session.run_for(&mut world, pause);
         consume_some(&mut world, &mut session);
-        if world.dice.chance(12) {
+        if world.dice.chance(10) {
+            if !was_away && world.dice.chance(50) {
+                stay_away(&mut world, keys);
+                was_away = true;
+            }
             session = world.start(options.clone()).unwrap();
         }
     }
-    let mut quiet = 0;
-    while quiet < 2 {
-        session.run_for(&mut world, 250);
-        let taken = session.queue.len();
-        session.take_all(&mut world);
-        session.commit(&mut world);
-        assert!(session.over.is_none(), "seed {seed}: {:?}", session.over);
-        let still = taken == 0 && session.run.is_ready() && session.is_caught_up(&world);
-        quiet = if still { quiet + 1 } else { 0 };
-    }
+    until_quiet(&mut world, &mut session, seed);
     world
+}
+
+fn small_options(world: &mut World, seed: u64) -> Options {
+    let slice = Duration::from_millis(1 + world.dice.roll(30));
+    let snapshot =
+        SnapshotOptions { segments: Some(1 + (seed % 3) as u32), slice, ..SnapshotOptions::default() };
+    Options {
+        start: Start::Snapshot,
+        snapshot,
+        keeper: if world.dice.chance(40) { Keeper::Store } else { Keeper::Loader },
+        commit_interval: Duration::from_millis(world.dice.roll(1_000)),
+        settle: Duration::from_millis(60),
+        batch_wait: Duration::from_millis(world.dice.roll(40)),
+        // Asked again within the time after which silence is taken for the end.
+        poll_interval: Duration::from_millis(100),
+        ..options()
+    }
+}
+
+/// Hours in which nobody reads: less than the retention, more than any margin.
+fn stay_away(world: &mut World, keys: u64) {
+    for _ in 0..world.dice.roll(4) {
+        (0..world.dice.roll(3)).for_each(|_| world.write(keys));
+        world.roll_over_any();
+        let pause = world.dice.roll(5 * HOUR as u64);
+        world.aws.advance(pause);
+    }
+}
+
+fn until_quiet(world: &mut World, session: &mut Session, seed: u64) {
+    let mut quiet = 0;
+    for _ in 0..2_000 {
+        session.run_for(world, 250);
+        let taken = session.queue.len();
+        session.take_all(world);
+        session.commit(world);
+        assert!(session.over.is_none(), "seed {seed}: {:?}", session.over);
+        let still = taken == 0 && session.run.is_ready() && session.is_caught_up(world);
+        quiet = if still { quiet + 1 } else { 0 };
+        if quiet == 2 {
+            return;
+        }
+    }
+    panic!("seed {seed} is never quiet: {:#?}", session.run.metrics(session.now(world)));
 }
 
 #[test]
@@ -163,11 +200,70 @@ fn ten_thousand_small_tables_are_mirrored() {
         for thread in 0..threads {
             scope.spawn(move || {
                 for seed in (0..10_000).filter(|seed| seed % threads == thread) {
-                    assert_equal(&mut small_table(seed), seed);
+                    assert_equal(&mut small_table(seed, true), seed);
                 }
             });
         }
     });
+}
+
+/// Every item changes once while the table is scanned in many short slices: what goes wrong stays wrong.
+pub fn each_item_changes_once(seed: u64, watched: bool) -> World {
+    let mut world = World::new(seed, 1 + (seed % 3) as usize);
+    (world.watched, world.latency_ms) = (watched, 1 + world.dice.roll(20));
+    let keys = 10 + world.dice.roll(50);
+    (0..keys).for_each(|key| world.write_to(key));
+    bury(&mut world);
+    world.changing = (0..keys).collect();
+    let dice = &mut world.dice;
+    world.changing.sort_by_cached_key(|_| dice.roll(u64::MAX));
+    let knobs = world.aws.knobs_mut();
+    knobs.scan_page_items = Some(1 + (seed % 3) as usize);
+    (knobs.scan_stale_ms, knobs.scan_strict_keys) = (3_000, watched);
+    let options = small_options(&mut world, seed);
+    let mut session = world.start(options.clone()).unwrap();
+    for _ in 0..3 {
+        let pause = world.dice.roll(2_000) as i64;
+        session.run_for(&mut world, pause);
+        consume_some(&mut world, &mut session);
+        session = world.start(options.clone()).unwrap();
+    }
+    until_quiet(&mut world, &mut session, seed);
+    world
+}
+
+#[test]
+fn a_table_whose_items_change_once_while_it_is_scanned_is_mirrored() {
+    for seed in seeds(200) {
+        assert_equal(&mut each_item_changes_once(seed, true), seed);
+    }
+}
+
+/// Changes that the stream has before a consistent read sees them, in shards that close before the
+/// capture. No documentation says that this happens; none rules it out.
+pub fn written_just_before_the_capture(seed: u64) -> World {
+    let behind_ms = 2_000;
+    let mut world = World::new(seed, 1 + (seed % 3) as usize);
+    world.aws.knobs_mut().scan_behind_ms = behind_ms;
+    (0..world.dice.roll(20)).for_each(|_| world.write(10));
+    bury(&mut world);
+    (0..1 + world.dice.roll(6)).for_each(|_| world.write(10));
+    (0..world.aws.partitions(TABLE))
+        .for_each(|partition| drop(world.aws.roll_over(TABLE, partition).unwrap()));
+    world.aws.advance(5);
+    let options = small_options(&mut world, seed);
+    // The first drain begins when everything can be seen.
+    let snapshot = SnapshotOptions { slice: Duration::from_millis(2 * behind_ms as u64), ..options.snapshot };
+    let mut session = world.start(Options { snapshot, ..options }).unwrap();
+    until_quiet(&mut world, &mut session, seed);
+    world
+}
+
+#[test]
+fn what_is_written_just_before_the_capture_is_mirrored() {
+    for seed in seeds(100) {
+        assert_equal(&mut written_just_before_the_capture(seed), seed);
+    }
 }
 
 #[test]

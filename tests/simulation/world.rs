@@ -119,6 +119,10 @@ pub struct World {
     pub dice: Dice,
     pub durable: Durable,
     pub latency_ms: u64,
+    /// Whether the core's own rules are watched; otherwise only the result counts.
+    pub watched: bool,
+    /// Somebody changes these items, each once, at any moment.
+    pub changing: Vec<u64>,
     versions: u64,
 }
 
@@ -128,13 +132,26 @@ impl World {
         aws.set_partitions(TABLE, partitions);
         let view = Some(twin::ViewType::NewAndOldImages);
         aws.create_table(&CreateTable::with_key(TABLE, "k", view)).unwrap();
-        Self { aws, dice: Dice::new(seed), durable: Durable::default(), latency_ms: 20, versions: 0 }
+        Self {
+            aws,
+            dice: Dice::new(seed),
+            durable: Durable::default(),
+            latency_ms: 20,
+            watched: true,
+            changing: Vec::new(),
+            versions: 0,
+        }
     }
 
     /// Writes one change to a random key; every write differs from the last.
     pub fn write(&mut self, keys: u64) {
+        let key = self.dice.roll(keys);
+        self.write_to(key);
+    }
+
+    pub fn write_to(&mut self, key: u64) {
         self.versions += 1;
-        let key = format!("k{}", self.dice.roll(keys));
+        let key = format!("k{key}");
         let id = serde_json::json!({ "S": key });
         let version = serde_json::json!({ "N": self.versions.to_string() });
         let item: Attributes = [("k".to_owned(), id.clone()), ("v".to_owned(), version)].into();
@@ -186,15 +203,32 @@ impl World {
             keeper,
             unsaved,
             born_ms: self.aws.now_ms(),
-            inbox: BTreeMap::new(),
-            arrivals: 0,
+            travelling: BTreeMap::new(),
+            departures: 0,
             queue: VecDeque::new(),
             hand: Vec::new(),
             over: None,
+            warnings: Vec::new(),
         };
         let actions = session.run.start(Duration::ZERO);
         session.carry_out(actions, self);
         Ok(session)
+    }
+}
+
+/// What the network carries: the service sees a request some time before its answer is heard.
+enum Message {
+    Request(Action),
+    Answer(Event),
+}
+
+impl Message {
+    fn is_scan(&self) -> bool {
+        matches!(self, Self::Request(Action::Scan(_)) | Self::Answer(Event::Scanned { .. }))
+    }
+
+    fn is_fetch(&self) -> bool {
+        matches!(self, Self::Request(Action::Fetch { .. }) | Self::Answer(Event::Fetched { .. }))
     }
 }
 
@@ -205,12 +239,14 @@ pub struct Session {
     /// A scan alone is not saved.
     unsaved: bool,
     born_ms: i64,
-    inbox: BTreeMap<(i64, u64), Event>,
-    arrivals: u64,
+    /// What is under way, by the moment it arrives.
+    travelling: BTreeMap<(i64, u64), Message>,
+    departures: u64,
     pub queue: VecDeque<Batch>,
     /// Taken and not yet committed.
     pub hand: Vec<Batch>,
     pub over: Option<Result<(), Error>>,
+    pub warnings: Vec<String>,
 }
 
 impl Session {
@@ -222,13 +258,21 @@ impl Session {
     pub fn step(&mut self, world: &mut World, within_ms: i64) {
         let limit = world.aws.now_ms() + within_ms;
         let wake = self.run.deadline().map(|due| self.born_ms + due.as_millis() as i64 + 1);
-        let arrival = self.inbox.keys().next().map(|(at, _)| *at);
+        let arrival = self.travelling.keys().next().map(|(at, _)| *at);
         let next = [wake, arrival, Some(limit)].into_iter().flatten().min().unwrap_or(limit);
         world.aws.advance((next - world.aws.now_ms()).max(0) as u64);
+        if !world.changing.is_empty() && world.dice.chance(5) {
+            world.changing.pop().into_iter().for_each(|key| world.write_to(key));
+        }
         let arrived = arrival.is_some_and(|at| at <= world.aws.now_ms());
-        let event = if arrived { self.inbox.pop_first().map(|(_, event)| event) } else { Some(Event::Tick) };
-        if let Some(event) = event {
-            self.hear(event, world);
+        let message = if arrived { self.travelling.pop_first().map(|(_, message)| message) } else { None };
+        match message {
+            Some(Message::Request(request)) => {
+                let event = answer(request, &mut world.aws);
+                self.send(Message::Answer(event), world);
+            }
+            Some(Message::Answer(event)) => self.hear(event, world),
+            None => self.hear(Event::Tick, world),
         }
     }
 
@@ -269,45 +313,43 @@ impl Session {
             match action {
                 Action::Emit(batch) => self.queue.push_back(batch),
                 Action::Save(save) => self.save(&save, world),
-                Action::Warn(_) => {}
+                Action::Warn(line) => self.warnings.push(line),
                 Action::Fail(error) => self.over = Some(Err(error)),
                 Action::End => self.over = Some(Ok(())),
                 request => {
-                    self.assert_allowed(&request, world);
-                    let event = answer(request, &mut world.aws);
-                    self.arrive(event, world);
+                    let request = Message::Request(request);
+                    if world.watched {
+                        self.assert_allowed(&request, world);
+                    }
+                    self.send(request, world);
                 }
             }
         }
     }
 
     /// Nothing is read before the first save, and never items and changes at once.
-    fn assert_allowed(&self, request: &Action, world: &World) {
-        let (fetch, scan) = (matches!(request, Action::Fetch { .. }), matches!(request, Action::Scan(_)));
+    fn assert_allowed(&self, request: &Message, world: &World) {
+        let (fetch, scan) = (request.is_fetch(), request.is_scan());
         assert!(
             !(fetch || scan) || world.durable.checkpoint.is_some() || self.unsaved,
             "read before the first save"
         );
-        let coming = |wanted: fn(&Event) -> bool| self.inbox.values().any(wanted);
-        assert!(
-            !fetch || !coming(|event| matches!(event, Event::Scanned { .. })),
-            "a shard is read during a scan"
-        );
-        assert!(
-            !scan || !coming(|event| matches!(event, Event::Fetched { .. })),
-            "a scan during a shard's answer"
-        );
+        let coming = |wanted: fn(&Message) -> bool| self.travelling.values().any(wanted);
+        assert!(!fetch || !coming(Message::is_scan), "a shard is read during a scan");
+        assert!(!scan || !coming(Message::is_fetch), "a scan during a shard's answer");
     }
 
-    fn arrive(&mut self, event: Event, world: &mut World) {
-        let latency = 1 + world.dice.roll(world.latency_ms * 2) as i64;
-        self.arrivals += 1;
-        self.inbox.insert((world.aws.now_ms() + latency, self.arrivals), event);
+    fn send(&mut self, message: Message, world: &mut World) {
+        // Some messages are overtaken by many others.
+        let slow = if world.dice.chance(15) { 8 } else { 1 };
+        let latency = 1 + (world.dice.roll(world.latency_ms) * slow) as i64;
+        self.departures += 1;
+        self.travelling.insert((world.aws.now_ms() + latency, self.departures), message);
     }
 
     fn save(&mut self, save: &Save, world: &mut World) {
         keep(save, world);
-        self.arrive(Event::Saved { through: save.through, result: Ok(()) }, world);
+        self.send(Message::Answer(Event::Saved { through: save.through, result: Ok(()) }), world);
     }
 
     /// The consumer takes what is ready.
@@ -354,7 +396,9 @@ impl Session {
 }
 
 fn keep(save: &Save, world: &mut World) {
-    assert_never_back(world.durable.checkpoint.as_ref(), &save.checkpoint);
+    if world.watched {
+        assert_never_back(world.durable.checkpoint.as_ref(), &save.checkpoint);
+    }
     let text = save.checkpoint.to_json();
     world.durable.checkpoint = Some(Checkpoint::parse(&text).unwrap());
     world.durable.gaps.extend(save.gaps.iter().cloned());

@@ -53,7 +53,6 @@ impl StructColumn {
         while more {
             let name = cursor.at;
             let place = self.names.find(cursor, &mut self.trail)?;
-            cursor.colon()?;
             let Some(column) = place.and_then(|place| self.fields.get_mut(place)) else {
                 return Ok(Fit::Kind);
             };

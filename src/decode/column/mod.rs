@@ -88,6 +88,9 @@ impl Column {
     /// truncates to `row` (parts of a nested value may be in already) and sets the cursor back.
     #[inline]
     pub(super) fn push(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<Fit> {
+        if self.push_quick(row, cursor)? {
+            return Ok(Fit::Yes);
+        }
         let tag = cursor.enter_attribute()?;
         let fit = self.push_value(row, tag, cursor)?;
         if fit == Fit::Yes {
@@ -96,7 +99,31 @@ impl Column {
         Ok(fit)
     }
 
+    /// Adds a value in the form the service writes; otherwise leaves the cursor where it is.
     #[inline]
+    fn push_quick(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<bool> {
+        let start = cursor.at;
+        match self {
+            Self::Text(column) => {
+                let Some(text) = cursor.quick_text() else { return Ok(false) };
+                column.push_piece(row, text)?;
+            }
+            Self::Number(column) => {
+                let Some(digits) = cursor.quick_digits() else { return Ok(false) };
+                if !column.push_digits(row, digits)? {
+                    cursor.at = start;
+                    return Ok(false);
+                }
+            }
+            Self::Bool(column) => {
+                let Some(value) = cursor.quick_bool() else { return Ok(false) };
+                column.push(row, value);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     fn push_value(&mut self, row: usize, tag: Tag, cursor: &mut Cursor<'_>) -> Fallible<Fit> {
         match (self, tag) {
             (Self::Text(column), Tag::Text) => {

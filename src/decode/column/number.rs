@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Decimal128Array, Int64Array};
 use arrow_buffer::ScalarBuffer;
 
-use super::super::json::Fallible;
+use super::super::json::{Digits, Fallible};
 use super::super::kind::Width;
 use super::super::number::{MAX_DIGITS, Number, SCALE, append_canonical, small_decimal, small_integer};
+use super::super::short::{short_decimal, short_integer};
 use super::bits::Validity;
 use super::text::{BytesColumn, trim};
 use super::{Fit, disagree};
@@ -68,6 +69,23 @@ impl NumberColumn {
             Self::Text(column) => column.push(row, |out| append_canonical(text, out))?,
         }
         Ok(Fit::Yes)
+    }
+
+    /// Adds a short number; false when it is not one in the usual form, or needs a wider column.
+    #[inline]
+    pub(in super::super) fn push_digits(&mut self, row: usize, digits: Digits<'_>) -> Fallible<bool> {
+        match self {
+            Self::Int { values, valid, expected } => {
+                let Some(value) = short_integer(digits) else { return Ok(false) };
+                push_value(values, valid, *expected, row, value);
+            }
+            Self::Decimal { values, valid, expected } => {
+                let Some(value) = short_decimal(digits) else { return Ok(false) };
+                push_value(values, valid, *expected, row, value);
+            }
+            Self::Text(column) => column.push(row, |out| append_canonical(digits.text(), out))?,
+        }
+        Ok(true)
     }
 
     /// Converts what the column holds; does nothing when it is as wide already.

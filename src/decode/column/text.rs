@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BinaryArray, StringArray};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 
-use super::super::json::{Fallible, bad_record};
+use super::super::json::{Fallible, Piece, bad_record};
 use super::bits::Validity;
 use crate::error::Result;
 
@@ -36,6 +36,16 @@ impl BytesColumn {
             self.pad(row);
         }
         write(&mut self.bytes)?;
+        self.end_value()
+    }
+
+    /// Adds a value as it is.
+    #[inline]
+    pub(in super::super) fn push_piece(&mut self, row: usize, value: Piece<'_>) -> Fallible<()> {
+        if self.len() < row || self.offsets.is_empty() {
+            self.pad(row);
+        }
+        value.append_to(&mut self.bytes);
         self.end_value()
     }
 

@@ -1,6 +1,6 @@
 //! Virtual time: moved by tests, or following the real clock from a moment on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Milliseconds since 1970, virtual.
 pub type Millis = i64;
@@ -27,6 +27,12 @@ impl Clock {
 
     pub(crate) fn advance(&mut self, ms: u64) {
         self.base = self.base.saturating_add(Millis::try_from(ms).unwrap_or(Millis::MAX));
+    }
+
+    /// How long the real clock takes to a virtual moment; `None` while it moves only when told.
+    pub(crate) fn real_time_until(&self, at: Millis) -> Option<Duration> {
+        let ahead = u64::try_from(at.saturating_sub(self.now())).unwrap_or(0);
+        self.anchor.filter(|_| at < Millis::MAX).map(|_| Duration::from_millis(ahead))
     }
 
     /// Never moves the clock backwards: switching off freezes it where it is.

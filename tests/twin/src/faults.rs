@@ -31,6 +31,16 @@ pub enum Fault {
     Hang,
     /// The connection is reset, without effect.
     Reset,
+    /// HTTP/2: the answer comes, and the connection takes no further requests (GOAWAY); HTTP/1.1:
+    /// it closes behind the answer. In-process: nothing.
+    GoAway,
+}
+
+impl Fault {
+    /// Whether the answer arrives as it was sent.
+    pub(crate) fn leaves_whole(&self) -> bool {
+        matches!(self, Self::Delay { .. } | Self::GoAway)
+    }
 }
 
 fn bad_request() -> u16 {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::channel::ChannelKnobs;
 use crate::clock::Millis;
 use crate::kinesis::KinesisKnobs;
 
@@ -103,6 +104,10 @@ pub struct Knobs {
     /// A Scan without ConsistentRead sees the table as it was so long ago, as far as the knob
     /// was set when it changed. Documented that it may lag; the length is assumed.
     pub scan_stale_ms: Millis,
+    /// The same for a Scan with ConsistentRead: the stream is ahead of the table. Assumed, and
+    /// nothing says that it happens: such a read sees "all prior write operations that were
+    /// successful", and a write may be in the stream before its answer says that it was.
+    pub scan_behind_ms: Millis,
     /// A key that a Scan gave out is refused for any other segment or total (documented that it
     /// is good for no other). False refuses it only where its place is outside the segment
     /// (recorded), and then a wrong total skips items in silence.
@@ -128,6 +133,8 @@ pub struct Knobs {
     pub get_records_per_second: Option<f64>,
     /// What is special to Kinesis.
     pub kinesis: KinesisKnobs,
+    /// What happens to changes on their way from a table to Kinesis.
+    pub channel: ChannelKnobs,
     /// How many calls the log keeps; older ones are forgotten, counters never.
     pub log_calls: usize,
     /// Keep every record ever written for `history`, beyond retention.
@@ -161,6 +168,7 @@ impl Default for Knobs {
             scan_page_bytes: 1_048_576,
             scan_empty_pages: 0,
             scan_stale_ms: 0,
+            scan_behind_ms: 0,
             scan_strict_keys: true,
             scan_members: ScanMembers::Sorted,
             scan_units_per_second: None,
@@ -172,6 +180,7 @@ impl Default for Knobs {
             describe_stream_per_second: None,
             get_records_per_second: None,
             kinesis: KinesisKnobs::default(),
+            channel: ChannelKnobs::default(),
             log_calls: 100_000,
             keep_history: true,
         }

@@ -179,12 +179,13 @@ impl Aws {
 
     fn shows(&self, stream: &Stream, shard: &Shard, now: Millis) -> bool {
         let knobs = &self.knobs;
-        let young_child = shard.parent.is_some() && now < shard.opened.saturating_add(knobs.hide_child_ms);
+        // A stale listing knows nothing of what happened since, so it hides no parent for it.
+        let view = now.saturating_sub(knobs.stale_ms);
+        let young_child = shard.parent.is_some() && view < shard.opened.saturating_add(knobs.hide_child_ms);
         let hidden_parent = knobs.hide_parent_ms > 0
-            && shard
-                .closed
-                .as_ref()
-                .is_some_and(|closed| now < closed.at.saturating_add(knobs.hide_parent_ms))
+            && shard.closed.as_ref().is_some_and(|closed| {
+                closed.at <= view && view < closed.at.saturating_add(knobs.hide_parent_ms)
+            })
             && stream.shards.values().any(|other| other.parent.as_ref() == Some(&shard.id));
         !young_child && !hidden_parent && !knobs.omit.iter().any(|id| **id == *shard.id)
     }

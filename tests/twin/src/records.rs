@@ -63,7 +63,8 @@ impl Aws {
         let body = page_body(&page, &self.knobs);
         match self.take_damage() {
             Some(Fault::InvalidJson) => Ok(body.slice(..body.len() / 2)),
-            None | Some(Fault::Delay { .. }) => Ok(body),
+            None => Ok(body),
+            Some(damage) if damage.leaves_whole() => Ok(body),
             Some(_) => Err(AwsError::bad_body()),
         }
     }

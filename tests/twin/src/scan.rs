@@ -158,7 +158,8 @@ impl Aws {
         let body = self.scan_answer(request, &page);
         match self.take_damage() {
             Some(Fault::InvalidJson) => Ok(body.slice(..body.len() / 2)),
-            None | Some(Fault::Delay { .. }) => Ok(body),
+            None => Ok(body),
+            Some(damage) if damage.leaves_whole() => Ok(body),
             Some(_) => Err(AwsError::bad_body()),
         }
     }
@@ -235,7 +236,7 @@ impl Table {
                 return Err(segment.refuses_key());
             }
         }
-        let stale = if request.is_consistent() { 0 } else { knobs.scan_stale_ms };
+        let stale = if request.is_consistent() { knobs.scan_behind_ms } else { knobs.scan_stale_ms };
         let undo = if stale > 0 { self.past.undo(now.saturating_sub(stale)) } else { Undo::default() };
         let empties = self.issued.empties(start.as_ref());
         let empty =

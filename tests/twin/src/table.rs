@@ -176,7 +176,7 @@ impl Table {
             None => self.items.remove(slot),
         };
         self.bytes -= old.as_ref().map_or(0, |old| old.size);
-        self.past.push(now, slot, old.clone(), knobs.scan_stale_ms);
+        self.past.push(now, slot, old.clone(), knobs.scan_stale_ms.max(knobs.scan_behind_ms));
         old
     }
 

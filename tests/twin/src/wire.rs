@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::calls::Op;
+use crate::channel::StreamingDestination;
 use crate::dynamodb::Write;
 use crate::error::{AwsError, Result};
 use crate::faults::Fault;
 use crate::item::Attributes;
-use crate::kinesis;
+use crate::kinesis::{self, KinesisOp, Subscription};
 use crate::listing::DescribeStream;
 use crate::records::{IteratorType, page_body, shard_of};
 use crate::scan::ScanRequest;
@@ -113,6 +114,14 @@ const NOT_MODELLED: [&str; 13] = [
 const SCAN_KNOWS: [&str; 3] = ["ProjectionExpression", "Segment", "TotalSegments"];
 
 impl Aws {
+    /// Begins a subscription; its events are asked for by themselves.
+    pub(crate) fn answer_subscription(&mut self, body: &[u8]) -> (Result<Subscription>, Option<Fault>) {
+        let op = Op::Kinesis(KinesisOp::SubscribeToShard);
+        let scope = shard_named(op, body);
+        let result = self.observe(op, scope.as_deref(), |aws| kinesis::wire::subscribe(aws, body));
+        (result, self.take_damage())
+    }
+
     /// Answers a request of the given operation.
     pub(crate) fn answer(&mut self, op: Op, body: &[u8]) -> Answer {
         let shard = shard_named(op, body);
@@ -167,8 +176,37 @@ fn dispatch(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
         Op::CreateTable | Op::DescribeTable | Op::UpdateTable | Op::DeleteTable | Op::ListTables => {
             tables(aws, op, body)
         }
+        Op::EnableKinesisStreamingDestination
+        | Op::DisableKinesisStreamingDestination
+        | Op::UpdateKinesisStreamingDestination
+        | Op::DescribeKinesisStreamingDestination => streaming(aws, op, body),
         Op::Kinesis(op) => kinesis::wire::dispatch(aws, op, body),
     }
+}
+
+fn streaming(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
+    if op == Op::DescribeKinesisStreamingDestination {
+        let TableRequest { table_name: table, .. } = parse(body)?;
+        let destinations = aws.do_describe_streaming(&table)?;
+        return bytes(&json!({ "TableName": table, "KinesisDataStreamDestinations": destinations }));
+    }
+    let request: StreamingDestination = parse(body)?;
+    let (description, member) = match op {
+        Op::EnableKinesisStreamingDestination => {
+            (aws.do_enable_streaming(&request)?, "EnableKinesisStreamingConfiguration")
+        }
+        Op::DisableKinesisStreamingDestination => {
+            (aws.do_disable_streaming(&request)?, "EnableKinesisStreamingConfiguration")
+        }
+        _ => (aws.do_update_streaming(&request)?, "UpdateKinesisStreamingConfiguration"),
+    };
+    let precision = description.approximate_creation_date_time_precision;
+    bytes(&json!({
+        "TableName": request.table_name,
+        "StreamArn": description.stream_arn,
+        "DestinationStatus": description.destination_status,
+        member: { "ApproximateCreationDateTimePrecision": precision },
+    }))
 }
 
 fn tables(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {

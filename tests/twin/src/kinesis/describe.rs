@@ -103,7 +103,7 @@ impl Kinesis<'_> {
             enhanced_monitoring: [Monitoring { shard_level_metrics: [] }],
             encryption_type: "NONE",
             open_shard_count: stream.open_shards().len(),
-            consumer_count: 0,
+            consumer_count: stream.consumers.len(),
             max_record_size_in_kib: stream.max_record_kib,
         })
     }

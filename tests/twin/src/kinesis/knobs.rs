@@ -20,7 +20,7 @@ pub struct KinesisKnobs {
     pub page_records: usize,
     /// Data and partition keys per GetRecords page. Documented: 10 MiB; one record always fits (assumed).
     pub page_bytes: usize,
-    /// Empty pages before each page with records, and before a shard's end. Documented that
+    /// Empty pages or events before each with records, and before a shard's end. Documented that
     /// there are some, with `MillisBehindLatest` above zero; the number is assumed.
     pub empty_pages: u32,
     /// Documented: "set to null"; that it may be absent instead is assumed.
@@ -53,6 +53,27 @@ pub struct KinesisKnobs {
     pub list_shards_per_second: Option<f64>,
     /// GetShardIterator calls per second and shard. Documented: 5; off by default.
     pub iterators_per_second: Option<f64>,
+    /// Consumers per stream. Documented: 20.
+    pub consumers: usize,
+    /// A new consumer is CREATING for so long. Documented, length assumed.
+    pub consumer_creating_ms: Millis,
+    /// A deregistered consumer is DELETING for so long. Documented, length assumed.
+    pub consumer_deleting_ms: Millis,
+    /// How long a subscription pushes. Documented: up to 5 minutes.
+    pub fan_out_session_ms: Millis,
+    /// A second subscription is refused for so long, and takes over afterwards. Documented: 5 seconds.
+    pub takeover_ms: Millis,
+    /// SubscribeToShard calls per second, consumer and shard. Documented: 1; off by default.
+    pub subscribe_per_second: Option<f64>,
+    /// An event comes at least this often, empty if need be. Recorded: about every 5 seconds.
+    pub idle_event_ms: Millis,
+    /// Records per event at most. Assumed.
+    pub event_records: usize,
+    /// Data and partition keys per event; one record always fits. Assumed.
+    pub event_bytes: usize,
+    /// Streams that one HTTP/2 connection may have open; of connections accepted from now on.
+    /// Recorded once: 5; none by default.
+    pub http2_streams: Option<u32>,
 }
 
 impl Default for KinesisKnobs {
@@ -77,6 +98,16 @@ impl Default for KinesisKnobs {
             written_bytes_per_second: None,
             list_shards_per_second: None,
             iterators_per_second: None,
+            consumers: 20,
+            consumer_creating_ms: 0,
+            consumer_deleting_ms: 0,
+            fan_out_session_ms: 300_000,
+            takeover_ms: 5_000,
+            subscribe_per_second: None,
+            idle_event_ms: 5_000,
+            event_records: 10_000,
+            event_bytes: 1 << 20,
+            http2_streams: None,
         }
     }
 }
@@ -91,6 +122,7 @@ impl KinesisKnobs {
             written_bytes_per_second: Some(f64::from(1 << 20)),
             list_shards_per_second: Some(1_000.0),
             iterators_per_second: Some(5.0),
+            subscribe_per_second: Some(1.0),
             ..self
         }
     }

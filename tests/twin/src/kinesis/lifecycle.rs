@@ -61,8 +61,10 @@ impl Kinesis<'_> {
         self.call(KinesisOp::CreateStream, name, |kinesis| kinesis.do_create_stream(request))
     }
 
+    /// Deletes a stream and its consumers.
     pub fn delete_stream(&mut self, stream: &Named) -> Result<()> {
-        self.call(KinesisOp::DeleteStream, stream.stream(), |kinesis| kinesis.do_delete_stream(stream))
+        let act = |kinesis: &mut Kinesis<'_>| kinesis.do_delete_stream(stream, true);
+        self.call(KinesisOp::DeleteStream, stream.stream(), act)
     }
 
     /// Raises the retention period. What has been trimmed stays trimmed (documented).
@@ -124,6 +126,8 @@ impl Kinesis<'_> {
             shards: Default::default(),
             next_index: 0,
             listings: Bucket::default(),
+            consumers: Default::default(),
+            last_registered_s: Default::default(),
         };
         for range in even_ranges(shards) {
             stream.open(&[], range, created_s * 1000);
@@ -134,10 +138,14 @@ impl Kinesis<'_> {
         streams.by_name.insert(name.to_owned(), stream);
     }
 
-    pub(crate) fn do_delete_stream(&mut self, stream: &Named) -> Result<()> {
+    /// Documented: a stream with consumers goes only when told to take them along.
+    pub(crate) fn do_delete_stream(&mut self, stream: &Named, with_consumers: bool) -> Result<()> {
         let now = self.now();
         let deleting = self.knobs().deleting_ms > 0;
         let stream = self.stream_mut(stream)?;
+        if !with_consumers && !stream.consumers.is_empty() {
+            return Err(AwsError::in_use(format!("Stream {} has consumers registered.", stream.name)));
+        }
         stream.deleted = stream.deleted.or(Some(now));
         if !deleting {
             let name = stream.name.clone();

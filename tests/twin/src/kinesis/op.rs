@@ -23,6 +23,7 @@ macro_rules! operations {
             /// The operation that the wire calls so.
             pub(crate) fn on_wire(name: &str) -> Option<Self> {
                 match name {
+                    "SubscribeToShardEvent" => None,
                     $(stringify!($name) => Some(Self::$name),)*
                     _ => None,
                 }
@@ -49,6 +50,13 @@ operations! {
     UpdateMaxRecordSize,
     IncreaseStreamRetentionPeriod,
     DecreaseStreamRetentionPeriod,
+    RegisterStreamConsumer,
+    DescribeStreamConsumer,
+    ListStreamConsumers,
+    DeregisterStreamConsumer,
+    SubscribeToShard,
+    // No call of its own: one event of a subscription.
+    SubscribeToShardEvent,
 }
 
 impl From<KinesisOp> for &'static str {
@@ -61,7 +69,8 @@ impl TryFrom<String> for KinesisOp {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
+        let event = Some(Self::SubscribeToShardEvent).filter(|event| event.name() == name);
         let op = name.strip_prefix("Kinesis.").and_then(Self::on_wire);
-        op.ok_or_else(|| format!("unknown operation {name}"))
+        op.or(event).ok_or_else(|| format!("unknown operation {name}"))
     }
 }

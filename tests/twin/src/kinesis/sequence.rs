@@ -39,6 +39,11 @@ impl Numbering {
         self.number(self.ordinal, now.div_euclid(1000))
     }
 
+    /// A number behind the first `count` records and before the next one, and above those it gave before.
+    pub(crate) fn behind(&self, count: u64, now: Millis) -> Sequence {
+        self.number(count, now.div_euclid(1000))
+    }
+
     pub(crate) fn ending(&self, now: Millis) -> Sequence {
         self.number(LAST, now.div_euclid(1000))
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Millis;
+use crate::kinesis::consumer::Consumer;
+use crate::kinesis::fan_out::Session;
 use crate::kinesis::knobs::KinesisKnobs;
 use crate::kinesis::rate::Bucket;
 use crate::kinesis::record::KinesisRecord;
@@ -18,6 +20,9 @@ pub(crate) struct Streams {
     pub(crate) history: Vec<Arc<KinesisRecord>>,
     /// The creation seconds that names have used: a new stream always has another.
     pub(crate) last_created_s: BTreeMap<String, i64>,
+    /// Subscriptions that have not ended.
+    pub(crate) sessions: BTreeMap<u64, Session>,
+    pub(crate) next_session: u64,
 }
 
 #[derive(Debug)]
@@ -36,6 +41,9 @@ pub(crate) struct Stream {
     pub(crate) shards: BTreeMap<u32, Shard>,
     pub(crate) next_index: u32,
     pub(crate) listings: Bucket,
+    pub(crate) consumers: BTreeMap<String, Consumer>,
+    /// The creation seconds that names of consumers have used.
+    pub(crate) last_registered_s: BTreeMap<String, i64>,
 }
 
 pub(crate) fn arn_of(name: &str) -> String {
@@ -50,6 +58,8 @@ impl Streams {
         for stream in self.by_name.values_mut() {
             let kept = stream.retention_ms().saturating_add(stale);
             stream.shards.retain(|_, shard| shard.exists(shard.opened.max(now), kept));
+            let gone = |at: Millis| at.saturating_add(knobs.consumer_deleting_ms) <= now;
+            stream.consumers.retain(|_, consumer| !consumer.deleted.is_some_and(gone));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::kinesis::lifecycle::StreamModeDetails;
 use crate::kinesis::list_shards::stream_of_token;
 use crate::kinesis::read::{page_body, scope_of};
 use crate::kinesis::write::PutEntry;
-use crate::kinesis::{Kinesis, KinesisOp, ListShards, Named, scope};
+use crate::kinesis::{ConsumerNamed, Kinesis, KinesisOp, ListShards, Named, Subscription, scope};
 use crate::wire::bytes;
 
 #[derive(Deserialize)]
@@ -110,6 +110,34 @@ struct RecordSizeRequest {
     max_record_size_in_kib: u32,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RegisterRequest {
+    #[serde(flatten)]
+    stream: Named,
+    consumer_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConsumersRequest {
+    #[serde(flatten)]
+    stream: Named,
+    #[serde(default)]
+    next_token: Option<String>,
+    #[serde(default)]
+    max_results: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeleteRequest {
+    #[serde(flatten)]
+    stream: Named,
+    #[serde(default)]
+    enforce_consumer_deletion: Option<bool>,
+}
+
 /// What a request is about, read before anything is decided so that faults can match it.
 pub(crate) fn scope_named(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
@@ -124,12 +152,15 @@ pub(crate) fn scope_named(body: &[u8]) -> Option<String> {
         iterator: Option<String>,
         #[serde(rename = "NextToken", default)]
         token: Option<String>,
+        #[serde(rename = "ConsumerARN", default)]
+        consumer: Option<String>,
     }
-    let About { name, arn, shard, iterator, token } = serde_json::from_slice(body).ok()?;
+    let About { name, arn, shard, iterator, token, consumer } = serde_json::from_slice(body).ok()?;
     if let Some(iterator) = iterator {
         return scope_of(&iterator);
     }
-    let named = Named { name, arn };
+    let of_consumer = consumer.and_then(|arn| ConsumerNamed::arn(&arn).stream().arn);
+    let named = Named { name, arn: of_consumer.or(arn) };
     let stream = named.stream().map(str::to_owned).or_else(|| stream_of_token(&token?))?;
     Some(shard.map_or_else(|| stream.clone(), |shard| scope(&stream, &shard)))
 }
@@ -161,6 +192,13 @@ pub(crate) fn dispatch(aws: &mut Aws, op: KinesisOp, body: &[u8]) -> Result<Byte
         KinesisOp::SplitShard | KinesisOp::MergeShards | KinesisOp::UpdateShardCount => {
             reshard(&mut kinesis, op, body)
         }
+        KinesisOp::RegisterStreamConsumer
+        | KinesisOp::DescribeStreamConsumer
+        | KinesisOp::ListStreamConsumers
+        | KinesisOp::DeregisterStreamConsumer => consumers(&mut kinesis, op, body),
+        KinesisOp::SubscribeToShard | KinesisOp::SubscribeToShardEvent => {
+            Err(AwsError::validation("a subscription is a stream of events, see subscribe_to_shard"))
+        }
         KinesisOp::CreateStream
         | KinesisOp::DeleteStream
         | KinesisOp::UpdateStreamMode
@@ -189,6 +227,30 @@ fn describe(kinesis: &mut Kinesis<'_>, op: KinesisOp, body: &[u8]) -> Result<Byt
             bytes(&kinesis.do_list_streams(after.as_deref(), token.as_deref(), limit)?)
         }
     }
+}
+
+fn consumers(kinesis: &mut Kinesis<'_>, op: KinesisOp, body: &[u8]) -> Result<Bytes> {
+    match op {
+        KinesisOp::RegisterStreamConsumer => {
+            let RegisterRequest { stream, consumer_name } = parse(body)?;
+            bytes(&json!({ "Consumer": kinesis.do_register(&stream, &consumer_name)? }))
+        }
+        KinesisOp::DescribeStreamConsumer => {
+            bytes(&json!({ "ConsumerDescription": kinesis.do_describe_consumer(&parse(body)?)? }))
+        }
+        KinesisOp::ListStreamConsumers => {
+            let ConsumersRequest { stream, next_token: token, max_results: limit } = parse(body)?;
+            bytes(&kinesis.do_list_consumers(&stream, token.as_deref(), limit)?)
+        }
+        _ => {
+            kinesis.do_deregister(&parse(body)?)?;
+            Ok(Bytes::from_static(b"{}"))
+        }
+    }
+}
+
+pub(crate) fn subscribe(aws: &mut Aws, body: &[u8]) -> Result<Subscription> {
+    aws.kinesis().do_subscribe(&parse(body)?)
 }
 
 fn reshard(kinesis: &mut Kinesis<'_>, op: KinesisOp, body: &[u8]) -> Result<Bytes> {
@@ -223,7 +285,10 @@ fn reshard(kinesis: &mut Kinesis<'_>, op: KinesisOp, body: &[u8]) -> Result<Byte
 fn change(kinesis: &mut Kinesis<'_>, op: KinesisOp, body: &[u8]) -> Result<()> {
     match op {
         KinesisOp::CreateStream => kinesis.do_create_stream(&parse(body)?),
-        KinesisOp::DeleteStream => kinesis.do_delete_stream(&parse(body)?),
+        KinesisOp::DeleteStream => {
+            let DeleteRequest { stream, enforce_consumer_deletion: enforce } = parse(body)?;
+            kinesis.do_delete_stream(&stream, enforce == Some(true))
+        }
         KinesisOp::UpdateStreamMode => {
             let ModeRequest { stream, stream_mode_details: details } = parse(body)?;
             kinesis.do_update_stream_mode(&stream, details.stream_mode)
