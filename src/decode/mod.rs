@@ -7,6 +7,7 @@ mod column;
 mod conform;
 mod delivery;
 mod envelope;
+mod hash;
 mod image;
 mod item;
 mod json;
@@ -146,6 +147,8 @@ pub struct Counts {
     pub broken_aggregates: u64,
     /// Parts of aggregates whose hash key is not one of their shard's; rows like all others.
     pub out_of_range: u64,
+    /// Changes left out because they are of another table.
+    pub other_tables: u64,
 }
 
 impl Counts {
@@ -154,6 +157,7 @@ impl Counts {
         self.aggregates += other.aggregates;
         self.broken_aggregates += other.broken_aggregates;
         self.out_of_range += other.out_of_range;
+        self.other_tables += other.other_tables;
     }
 }
 
@@ -177,6 +181,11 @@ pub struct DecodeOptions {
     /// How many attributes besides the keys are inferred.
     pub max_columns: usize,
     pub on_bad_record: OnBadRecord,
+    /// `dynamodb`: only changes of this table; others are left out. Without it, all must be of one table.
+    pub table: Option<String>,
+    /// Two columns more of a change, `_new_hash` and `_old_hash`: a hash of each image that is the same
+    /// for the same values, however they are written. For loaders that have to compare images.
+    pub image_hashes: bool,
 }
 
 impl Default for DecodeOptions {
@@ -193,6 +202,8 @@ impl Default for DecodeOptions {
             metadata_prefix: "_".to_owned(),
             max_columns: 1000,
             on_bad_record: OnBadRecord::Fail,
+            table: None,
+            image_hashes: false,
         }
     }
 }
@@ -292,8 +303,33 @@ pub fn decoder(
             )?;
             Box::new(KinesisDecoder::new(options, Table::new(options, &[], resumed)?))
         }
-        (Format::Dynamodb, _) => return Err(Error::usage("format=\"dynamodb\" is not there yet")),
+        (Format::Dynamodb, Images::Columns) => {
+            Box::new(KinesisDecoder::new(options, Table::new(options, &known_keys(keys, resumed)?, resumed)?))
+        }
+        (Format::Dynamodb, Images::Json) => {
+            Box::new(KinesisDecoder::new(options, RawImages::new(options, keys, resumed)?))
+        }
     })
+}
+
+/// The keys given, or those of the checkpoint, whose order holds.
+fn known_keys(given: &[KeyAttribute], resumed: Option<&SchemaState>) -> Result<Vec<KeyAttribute>> {
+    let Some(state) = resumed.filter(|state| !state.columns.is_empty()) else { return Ok(given.to_vec()) };
+    let agree = given.is_empty()
+        || given.len() == state.keys.len() && given.iter().all(|key| state.keys.contains(key));
+    match (state.keys.is_empty(), agree) {
+        (false, true) => Ok(state.keys.clone()),
+        (true, _) => Err(Error::usage(
+            "the checkpoint was written with another format=, or with images=\"json\"; use the options it was \
+             written with, or start with a new checkpoint",
+        )),
+        (false, false) => {
+            let names: Vec<&str> = state.keys.iter().map(|key| key.name.as_str()).collect();
+            Err(Error::usage(format!(
+                "the keys of the table are not those of the checkpoint, {names:?}; start with a new checkpoint"
+            )))
+        }
+    }
 }
 
 /// The columns inferred so far, in order, as kept in a checkpoint.
@@ -301,6 +337,9 @@ pub fn decoder(
 #[serde(deny_unknown_fields)]
 pub struct SchemaState {
     pub columns: Vec<ColumnState>,
+    /// `dynamodb`: which of them are the keys, as far as it is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyAttribute>,
 }
 
 /// One attribute's column: its name in the table and its type, in the decoder's own words.

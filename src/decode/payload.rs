@@ -59,7 +59,8 @@ pub(super) fn refuse(format: &str, options: &[(&str, bool)]) -> Result<()> {
 }
 
 fn state_of_data() -> SchemaState {
-    SchemaState { columns: vec![ColumnState { name: NAME.to_owned(), kind: KIND.to_owned() }] }
+    let column = ColumnState { name: NAME.to_owned(), kind: KIND.to_owned() };
+    SchemaState { columns: vec![column], keys: Vec::new() }
 }
 
 fn not_a_change<T>() -> Fallible<T> {

@@ -7,8 +7,18 @@ use super::number::Number;
 ///
 /// DynamoDB Streams writes whole seconds, some as `1.47E9` (API reference, `StreamRecord`).
 pub(super) fn seconds_to_micros(text: &[u8]) -> Fallible<i64> {
+    to_micros(text, 6)
+}
+
+/// The time of a change that came through Kinesis: milliseconds, unless it says that it is microseconds.
+pub(super) fn ticks_to_micros(text: &[u8], are_micros: bool) -> Fallible<i64> {
+    to_micros(text, if are_micros { 0 } else { 3 })
+}
+
+/// Units of 10^`places` microseconds since 1970.
+fn to_micros(text: &[u8], places: i32) -> Fallible<i64> {
     let number = Number::parse(text)?;
-    let shifted = Number { exponent: number.exponent + 6, ..number };
+    let shifted = Number { exponent: number.exponent + places, ..number };
     let micros = match u32::try_from(-shifted.exponent) {
         Ok(places) => shifted.digits.checked_div(10u128.checked_pow(places).unwrap_or(u128::MAX)),
         Err(_) => shifted.scaled(38, 0).map(i128::unsigned_abs),
@@ -16,7 +26,7 @@ pub(super) fn seconds_to_micros(text: &[u8]) -> Fallible<i64> {
     match micros.and_then(|micros| i64::try_from(micros).ok()) {
         Some(micros) if number.negative => Ok(-micros),
         Some(micros) => Ok(micros),
-        None => bad_record(format!("{} seconds is not a time", String::from_utf8_lossy(text))),
+        None => bad_record(format!("{} is not a time", String::from_utf8_lossy(text))),
     }
 }
 
@@ -118,6 +128,16 @@ mod tests {
         assert_eq!(micros("1e-100"), 0);
         assert!(seconds_to_micros(b"1e100").is_err());
         assert!(seconds_to_micros(b"now").is_err());
+    }
+
+    #[test]
+    fn ticks_of_both_units() {
+        assert_eq!(ticks_to_micros(b"1649930048474", false).ok(), Some(1_649_930_048_474_000));
+        assert_eq!(ticks_to_micros(b"1720740233012995", true).ok(), Some(1_720_740_233_012_995));
+        assert_eq!(ticks_to_micros(b"1.649930048474E12", false).ok(), Some(1_649_930_048_474_000));
+        assert_eq!(ticks_to_micros(b"1.9", true).ok(), Some(1));
+        assert!(ticks_to_micros(b"9223372036854775808", true).is_err());
+        assert!(ticks_to_micros(b"9223372036854776", false).is_err());
     }
 
     #[test]
