@@ -5,6 +5,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 PIP := -m pip --quiet --disable-pip-version-check
 CARGO_DENY := 0.20.2
+KINESIS_LOCAL := 0.6.2
 CARGO_FUZZ := 0.13.1
 
 export CARGO_TERM_COLOR ?= auto
@@ -17,7 +18,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src pytho
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: .venv-demo/wheel.stamp  ## Mirror a changing table into DuckDB, kill the loader on the way, compare every row
@@ -38,6 +39,10 @@ test-python: python-ready
 test-long: python-ready  ## Run the bulk tests at full size and write docs/test-results.md
 	SHARDARROW_FULL=1 $(CARGO) test --locked --quiet --test simulation
 	SHARDARROW_FULL=1 .venv/bin/python -m pytest -m bulk --record docs/test-results.md
+
+.PHONY: conformance
+conformance: python-ready .tools/ferrokinesis/stamp .tools/kinesis-local/stamp  ## Ask the fake AWS and emulators (one needs npm) what they do; writes docs/reference/conformance.md
+	.venv/bin/python tests/conformance/table.py docs/reference/conformance.md
 
 # The sanitizer's flags are for nightly compilers; RUSTC_BOOTSTRAP lets the pinned one take them. What is found on
 # the way stays in the target directory, what crashes goes to fuzz/artifacts: fix it and keep it in fuzz/corpus.
@@ -108,6 +113,14 @@ dist/wheel.stamp: $(SOURCES) .venv-build/venv.stamp
 
 .tools/bin/cargo-deny: Makefile
 	$(CARGO) install --debug --locked --force --root .tools --version $(CARGO_DENY) --target-dir $(TARGET_DIR)/tools cargo-deny
+	@touch $@
+
+.tools/ferrokinesis/stamp: tests/conformance/ferrokinesis/Cargo.lock tests/conformance/ferrokinesis/src/main.rs
+	$(CARGO) build --locked --quiet --manifest-path tests/conformance/ferrokinesis/Cargo.toml --target-dir .tools/ferrokinesis
+	@touch $@
+
+.tools/kinesis-local/stamp: Makefile
+	npm install --silent --prefix .tools/kinesis-local kinesis-local@$(KINESIS_LOCAL)
 	@touch $@
 
 .tools/bin/cargo-fuzz: Makefile

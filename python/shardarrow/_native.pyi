@@ -9,6 +9,7 @@ __all__ = [
     "VERSION",
     "Batch",
     "Bell",
+    "CheckpointFile",
     "Listing",
     "Memory",
     "Schema",
@@ -17,6 +18,7 @@ __all__ = [
     "Ticket",
     "Write",
     "Writer",
+    "deregister",
     "examine",
     "inspect_checkpoints",
     "schema_words",
@@ -26,6 +28,7 @@ __all__ = [
 VERSION: str
 
 def shut_down() -> None: ...
+def deregister(config: str) -> None: ...
 def examine(config: str, asks_table: bool, scans: bool) -> str: ...
 def inspect_checkpoints(path: str | PathLike[str]) -> list[tuple[str, str, int, list[str], int]]: ...
 def schema_words(exporter: object) -> list[tuple[str, str]]: ...
@@ -126,6 +129,15 @@ class Writer:
 class Write:
     def step(self) -> bool | None: ...
     def finish(self) -> None: ...
+
+@final
+class CheckpointFile:
+    def __new__(cls, path: str | PathLike[str], name: str) -> CheckpointFile: ...
+    def load(self) -> str | None: ...
+    def save(
+        self, through: int, checkpoint: str, gaps: list[str], quarantined: list[_Quarantined]
+    ) -> None: ...
+    def close(self) -> None: ...
 
 @final
 class Listing:

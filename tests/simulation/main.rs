@@ -5,6 +5,9 @@
 mod broken;
 mod failures;
 mod health;
+mod kinesis;
+mod kinesis_service;
+mod progress;
 mod service;
 mod snapshot;
 mod world;

@@ -12,7 +12,8 @@ from shardarrow.cli.arguments import add_common, add_source, source_of
 from shardarrow.cli.screen import Screen
 from shardarrow.cli.status import Found, find
 from shardarrow.cli.values import as_json, span
-from shardarrow.source import Source
+from shardarrow.dynamodb import DynamoDB
+from shardarrow.errors import UsageError
 
 _WELL, _ILL = 0, 1
 
@@ -65,6 +66,8 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Tries each call once; nothing is changed. The exit code is 1 when something is to be done."""
     source = source_of(arguments)
+    if not isinstance(source, DynamoDB):
+        raise UsageError(f"doctor examines DynamoDB tables, not {source!r}; name a table")
     found = source._examine()
     checks = [*diagnose(source, found)]
     if arguments.checkpoint:
@@ -74,7 +77,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     return _ILL if any(check.level == "FAIL" for check in checks) else _WELL
 
 
-def diagnose(source: Source, found: Mapping[str, Any]) -> Iterator[Check]:
+def diagnose(source: DynamoDB, found: Mapping[str, Any]) -> Iterator[Check]:
     """What the calls say about the source."""
     failures = {call["call"]: call["failure"] for call in found["calls"] if call["failure"]}
     yield _reached(failures)
@@ -95,7 +98,7 @@ def _reached(failures: Mapping[str, Any]) -> Check:
     return Check("ok", "credentials", "the service was reached and accepts them")
 
 
-def _permissions(source: Source, found: Mapping[str, Any], failures: Mapping[str, Any]) -> Iterator[Check]:
+def _permissions(source: DynamoDB, found: Mapping[str, Any], failures: Mapping[str, Any]) -> Iterator[Check]:
     """One line for each action that was tried and did what it should, or was refused."""
     known: dict[str, Check] = {}
     for call in found["calls"]:
@@ -114,14 +117,14 @@ def _permissions(source: Source, found: Mapping[str, Any], failures: Mapping[str
         yield Check("note", "UpdateTable", "not tried: it would change the table; needed to turn a stream on")
 
 
-def _statement(source: Source, found: Mapping[str, Any], action: str) -> dict[str, str]:
+def _statement(source: DynamoDB, found: Mapping[str, Any], action: str) -> dict[str, str]:
     """What IAM needs. Where the ARN is not known, a pattern that holds nothing but the table."""
     arn = _table_arn(source, found)
     resource = arn if action in _OF_TABLE else f"{arn}/stream/*"
     return {"Effect": "Allow", "Action": f"dynamodb:{action}", "Resource": resource}
 
 
-def _table_arn(source: Source, found: Mapping[str, Any]) -> str:
+def _table_arn(source: DynamoDB, found: Mapping[str, Any]) -> str:
     if found["stream"]:
         return str(found["stream"]["table_arn"])
     if source.table.startswith("arn:"):
@@ -129,7 +132,7 @@ def _table_arn(source: Source, found: Mapping[str, Any]) -> str:
     return f"arn:aws:dynamodb:{source.region or '*'}:*:table/{source.table}"
 
 
-def _stream(source: Source, found: Mapping[str, Any], failures: Mapping[str, Any]) -> Iterator[Check]:
+def _stream(source: DynamoDB, found: Mapping[str, Any], failures: Mapping[str, Any]) -> Iterator[Check]:
     unusable = failures.get("describe", {})
     if unusable.get("kind") == "stream_unusable":
         yield Check("FAIL", "stream", unusable["message"])
@@ -157,7 +160,7 @@ def _status(stream: Mapping[str, Any]) -> Check:
     )
 
 
-def _view(source: Source, stream: Mapping[str, Any]) -> Check:
+def _view(source: DynamoDB, stream: Mapping[str, Any]) -> Check:
     view = stream["view"]
     if view in ("NEW_IMAGE", "NEW_AND_OLD_IMAGES"):
         return Check("ok", "view type", view)

@@ -7,6 +7,7 @@ saved only when the loader has committed both in one transaction.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -95,6 +96,15 @@ class Loader(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """The load is over: lets go of what is held. What was not written stays unwritten."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the destination has to know, in sentences, for the report."""
+        ...
+
 
 Progress = Callable[[Report, Any], None]
 """Called after each turn with the report so far and the stream."""
@@ -121,6 +131,10 @@ class Loop:
 
     def run(self, source: Any, **options: Any) -> Report:
         """Loads until the stream ends or somebody says stop; a failure of the stream comes out last."""
+        with contextlib.closing(self._loader):
+            return self._run(source, **options)
+
+    def _run(self, source: Any, **options: Any) -> Report:
         begun = time.monotonic()
         saved = self._loader.resume()
         self.report.resumed = saved is not None
@@ -184,6 +198,7 @@ class Loop:
 
     def _tell(self, stream: Any, begun: float) -> None:
         self.report.elapsed = time.monotonic() - begun
+        self.report.notes = list(self._loader.notes)
         if self._progress is not None:
             self._progress(self.report, stream)
 

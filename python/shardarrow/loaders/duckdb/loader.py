@@ -61,6 +61,14 @@ class DuckDBLoader:
         """One transaction with the batches and the state; see `Loader`."""
         return self._patiently(lambda connection: self._transact(connection, batches, state, keys))
 
+    def close(self) -> None:
+        """Nothing is held between two writes."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the table has to know."""
+        return []
+
     def _patiently(self, work: Callable[[Any], Result]) -> Result:
         """Does the work on a connection, again where another transaction was in its way.
 
