@@ -18,6 +18,7 @@ class Clicks:
         self.kinesis = twin.client("kinesis")
         self.kinesis.create_stream(StreamName=name, ShardCount=shards)
         self._put = 0
+        self._acknowledged: dict[str, list[str]] = defaultdict(list)
 
     def source(self, **options: Any) -> sa.Source:
         return sa.kinesis(self.name, endpoint_url=self.twin.endpoint_url, **options)
@@ -31,9 +32,11 @@ class Clicks:
         while count > 0:
             size = min(count, 500)
             numbers = range(self._put, self._put + size)
-            self.kinesis.put_records(
-                StreamName=self.name, Records=[self._record(number, keys, padding) for number in numbers]
-            )
+            records = [self._record(number, keys, padding) for number in numbers]
+            answer = self.kinesis.put_records(StreamName=self.name, Records=records)
+            assert answer["FailedRecordCount"] == 0
+            for record, result in zip(records, answer["Records"], strict=True):
+                self._acknowledged[record["PartitionKey"]].append(result["SequenceNumber"])
             self._put += size
             count -= size
 
@@ -101,10 +104,7 @@ class Clicks:
 
     def written(self) -> dict[str, list[str]]:
         """The sequence numbers of each key's records, in the order in which they were put."""
-        found: dict[str, list[str]] = defaultdict(list)
-        for record in self.history():
-            found[record["partition_key"]].append(record["sequence"])
-        return dict(found)
+        return dict(self._acknowledged)
 
 
 def by_key(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
