@@ -34,6 +34,8 @@ impl Payloads {
                 ("columns", options.columns.is_some()),
                 ("images", options.images == Images::Json),
                 ("old_image", options.old_image),
+                ("image_hashes", options.image_hashes),
+                ("changes_of", options.changes_of.is_some()),
                 ("keys", !keys.is_empty()),
             ],
         )?;
@@ -59,7 +61,8 @@ pub(super) fn refuse(format: &str, options: &[(&str, bool)]) -> Result<()> {
 }
 
 fn state_of_data() -> SchemaState {
-    SchemaState { columns: vec![ColumnState { name: NAME.to_owned(), kind: KIND.to_owned() }] }
+    let column = ColumnState { name: NAME.to_owned(), kind: KIND.to_owned() };
+    SchemaState { columns: vec![column], keys: Vec::new() }
 }
 
 fn not_a_change<T>() -> Fallible<T> {

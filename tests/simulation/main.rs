@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod broken;
+mod failures;
 mod health;
 mod kinesis;
 mod kinesis_service;

@@ -114,6 +114,8 @@ impl Durable {
     }
 }
 
+pub type Tamper = Box<dyn FnMut(&mut Event)>;
+
 pub struct World {
     pub aws: Aws,
     pub service: Service,
@@ -125,6 +127,8 @@ pub struct World {
     /// Somebody changes these items, each once, at any moment.
     pub changing: Vec<u64>,
     versions: u64,
+    /// What happens to answers on their way.
+    pub tamper: Option<Tamper>,
 }
 
 impl World {
@@ -146,6 +150,7 @@ impl World {
             watched: true,
             changing: Vec::new(),
             versions: 0,
+            tamper: None,
         }
     }
 
@@ -274,7 +279,8 @@ impl Session {
         let message = if arrived { self.travelling.pop_first().map(|(_, message)| message) } else { None };
         match message {
             Some(Message::Request(request)) => {
-                let event = answer(request, world);
+                let mut event = answer(request, world);
+                world.tamper.iter_mut().for_each(|tamper| tamper(&mut event));
                 self.send(Message::Answer(event), world);
             }
             Some(Message::Answer(event)) => self.hear(event, world),

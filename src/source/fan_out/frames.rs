@@ -133,8 +133,6 @@ fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use aws_smithy_eventstream::frame::write_message_to;
     use aws_smithy_types::event_stream::Header;
 

@@ -211,6 +211,7 @@ fn options_that_cannot_work_are_refused() {
 fn a_checkpoint_of_another_format_is_refused() {
     let state = |name: &str, kind: &str| SchemaState {
         columns: vec![ColumnState { name: name.to_owned(), kind: kind.to_owned() }],
+        keys: vec![],
     };
     let own = kinesis(BYTES).schema_state();
     assert!(decoder(&options(BYTES), &[], Some(&own)).is_ok());

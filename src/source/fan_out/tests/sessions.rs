@@ -165,7 +165,7 @@ async fn a_call_without_an_answer_does_not_hold_up_a_fetch() {
     let service = Service::start([Answer::Nothing, Answer::Session(vec![record(1)])]).await;
     let mut connection = service.connection();
     connection.attempt_timeout = Some(0.5);
-    let fan_out = FanOut { rules: RULES, ..FanOut::new("clicks", "app", connection).unwrap() };
+    let fan_out = FanOut { rules: RULES, ..FanOut::new(kinesis(connection), "app").unwrap() };
     let page = Source::fetch(&fan_out, &shard(), &beginning()).await.unwrap();
     assert!(page.says_nothing());
     let error = next(&fan_out, &beginning()).await.unwrap_err();
