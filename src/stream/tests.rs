@@ -154,8 +154,7 @@ fn cursor() -> Cursor {
 fn page(numbers: &[i64]) -> Page {
     let mut body: Vec<_> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let records = 0..body.len();
-    // A body without a byte is no answer.
-    body.push(b'}');
+    body.push(b']');
     let shard = ShardId::from("shard-1");
     Page {
         shard,
