@@ -104,17 +104,13 @@ def test_the_report_tells_what_this_channel_cannot_promise(orders: Orders, tmp_p
     report = sa.load(sa.source(orders.source), destination, table="orders", follow=False, settle=0.5)
     for part in ("did not start with a snapshot", "FailedToReplicateRecordCount", "25 hours"):
         assert part in repr(report)
-    program = [
-        Path(subprocess.sys.executable).with_name("shardarrow"),
-        "status",
-        str(tmp_path / "shop.duckdb"),
-    ]  # type: ignore[attr-defined]
+    program = [Path(sys.executable).with_name("shardarrow"), "status", str(tmp_path / "shop.duckdb")]
     shown = subprocess.run(program, capture_output=True, text=True, check=True)
     assert "FailedToReplicateRecordCount" in shown.stdout
 
 
 def test_milliseconds_tie_and_the_images_order_them(twin: Twin, tmp_path: Path) -> None:
-    """Several changes of one key within each millisecond, none of which leads back: their images form chains."""
+    """Several changes of one key in each millisecond, none of which leads back: images form chains."""
     orders = Orders(twin, "MILLISECOND")
     twin.control("real_time", on=False)
     for _ in range(6):
