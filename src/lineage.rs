@@ -3,15 +3,20 @@
 //! A child waits for all its parents, so that a key's changes keep their order across
 //! rollovers, splits and merges. Edges are never dropped because a listing did not show
 //! a parent: listings are neither atomic nor ordered. A parent counts as gone only when
-//! `CONFIRMATIONS` complete listings in a row did not show it.
+//! `CONFIRMATIONS` complete listings in a row did not show it; one that was known before, only
+//! when they were `APART`: a listing may be older than the shard.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::page::{HashKeys, Shard};
 use crate::position::{SequenceNumber, ShardId};
 
 /// Complete listings in a row that must miss a shard before its absence is believed.
 pub const CONFIRMATIONS: u32 = 3;
+
+/// Listings that miss a known shard count when they are this long apart.
+const APART: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default)]
 pub struct ShardGraph {
@@ -27,8 +32,9 @@ struct Node {
     ending: Option<SequenceNumber>,
     hash_keys: Option<HashKeys>,
     finished: bool,
-    /// Complete listings in a row that did not show this shard.
+    /// Complete listings in a row that did not show this shard, and the moment of the last that counts.
     missed: u32,
+    missed_at: Duration,
 }
 
 impl ShardGraph {
@@ -42,7 +48,7 @@ impl ShardGraph {
         }
         let known = self.nodes.contains_key(&shard.id);
         let node = self.nodes.entry(shard.id.clone()).or_insert_with(|| Node::new(&shard.parents));
-        node.missed = 0;
+        (node.missed, node.missed_at) = (0, Duration::ZERO);
         for parent in &shard.parents {
             if !node.parents.contains(parent) {
                 node.parents.push(parent.clone());
@@ -62,12 +68,14 @@ impl ShardGraph {
         self.unseen.remove(id);
     }
 
-    /// Ends a complete listing that showed exactly the shards of `listed`.
-    pub fn reconcile(&mut self, listed: &[Shard]) {
+    /// Ends a complete listing that showed exactly the shards of `listed`; `now` is the time since any
+    /// fixed moment.
+    pub fn reconcile(&mut self, listed: &[Shard], now: Duration) {
         let shown: std::collections::BTreeSet<&ShardId> = listed.iter().map(|shard| &shard.id).collect();
         for (id, node) in &mut self.nodes {
-            if !shown.contains(id) {
+            if !shown.contains(id) && (node.missed == 0 || now >= node.missed_at + APART) {
                 node.missed = node.missed.saturating_add(1);
+                node.missed_at = now;
             }
         }
         for missed in self.unseen.values_mut() {
@@ -192,7 +200,15 @@ impl ShardGraph {
 impl Node {
     fn new(parents: &[ShardId]) -> Self {
         let parents = parents.to_vec();
-        Self { parents, starting: None, ending: None, hash_keys: None, finished: false, missed: 0 }
+        Self {
+            parents,
+            starting: None,
+            ending: None,
+            hash_keys: None,
+            finished: false,
+            missed: 0,
+            missed_at: Duration::ZERO,
+        }
     }
 
     fn can_hold(&self, number: &SequenceNumber) -> bool {
@@ -249,22 +265,36 @@ mod tests {
         let listed = [shard("b", &["a"])];
         graph.observe(&listed[0]);
         for _ in 1..CONFIRMATIONS {
-            graph.reconcile(&listed);
+            graph.reconcile(&listed, Duration::ZERO);
             assert!(graph.unsettled() && ready(&graph).is_empty());
         }
-        graph.reconcile(&listed);
+        graph.reconcile(&listed, Duration::ZERO);
         assert!(!graph.unsettled());
         assert_eq!(ready(&graph), ["b"]);
         assert_eq!(graph.orphans().count(), 1);
+    }
+
+    /// Listings lag behind, and a shard may be known before any shows it.
+    #[test]
+    fn a_known_shard_is_not_gone_because_many_listings_at_once_miss_it() {
+        let mut graph = ShardGraph::default();
+        graph.observe(&shard("a", &[]));
+        (0..100).for_each(|_| graph.reconcile(&[], Duration::ZERO));
+        assert!(!graph.is_gone(&"a".into()));
+        graph.reconcile(&[], APART);
+        graph.reconcile(&[], APART * 2);
+        assert!(graph.is_gone(&"a".into()));
+        graph.observe(&shard("a", &[]));
+        assert!(!graph.is_gone(&"a".into()));
     }
 
     #[test]
     fn a_parent_that_turns_up_late_is_read_first() {
         let mut graph = ShardGraph::default();
         graph.observe(&shard("b", &["a"]));
-        graph.reconcile(&[shard("b", &["a"])]);
+        graph.reconcile(&[shard("b", &["a"])], Duration::ZERO);
         graph.observe(&shard("a", &[]));
-        graph.reconcile(&[shard("a", &[]), shard("b", &["a"])]);
+        graph.reconcile(&[shard("a", &[]), shard("b", &["a"])], Duration::ZERO);
         assert_eq!(ready(&graph), ["a"]);
     }
 

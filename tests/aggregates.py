@@ -1,8 +1,7 @@
 """Aggregates made by another implementation of the format, kept for the tests of the decoder.
 
-``python tests/aggregates.py`` writes ``tests/data/kinesis/aggregates.json`` anew. It needs ``aws-kinesis-agg``
-and ``six``, which that package uses without asking for it. Each case has the records that went in and the
-data that came out.
+``python tests/aggregates.py`` writes ``tests/data/kinesis/aggregates.json`` anew. Each case has the
+records that went in and the data that came out.
 """
 
 import json

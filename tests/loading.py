@@ -117,7 +117,10 @@ class Moment:
         if not (self.snapshot and self.begun):
             return start
         snapshot = {
-            "segments": [{"after": None, "done": True}, {"after": None, "done": self.ready}],
+            "segments": [
+                {"after": None, "done": True, "scanned": self.scanned},
+                {"after": None, "done": self.ready, "scanned": 0},
+            ],
             "slices": 1,
             "ended": 1_700_000_000_000 if self.ready else None,
             "ready": self.ready,

@@ -1,5 +1,6 @@
 """The fake Kinesis, spoken to by boto3: what a real client accepts and understands."""
 
+import datetime as dt
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -269,3 +270,21 @@ def test_a_table_streams_into_kinesis(twin: Twin, kinesis: Any) -> None:
     assert (remove["eventName"], remove["dynamodb"]["OldImage"]) == ("REMOVE", insert["dynamodb"]["NewImage"])
     changes = twin.control("channel_history", table="orders")["changes"]
     assert [change["event_id"] for change in changes] == [insert["eventID"], remove["eventID"]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-301, "Signature expired"), (301, "Signature not yet current")]
+)
+def test_a_distant_clock_is_refused(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch, seconds: int, said: str
+) -> None:
+    twin.control("knobs", set={"signature_ms": 300_000})
+    calls = [twin.client("dynamodb").list_tables, twin.client("kinesis").list_streams]
+    assert [call()["ResponseMetadata"]["HTTPStatusCode"] for call in calls] == [200, 200]
+    then = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: then)
+    for call in calls:
+        with pytest.raises(ClientError) as error:
+            call()
+        assert code(error) == "InvalidSignatureException"
+        assert said in str(error.value)

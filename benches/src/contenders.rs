@@ -1,7 +1,7 @@
 //! What is measured: each takes the same page again and again.
 
 use arrow_array::RecordBatch;
-use shardarrow::decode::{DecodeOptions, Decoder, Room, SchemaState, Skip, decoder};
+use shardarrow::decode::{DecodeOptions, Decoder, Format, Room, SchemaState, Skip, decoder};
 use shardarrow::page::{ItemsPage, KeyAttribute, Page};
 
 use crate::pages::Recipe;
@@ -29,10 +29,12 @@ impl Answer {
 pub struct Workload {
     pub answer: Answer,
     pub keys: Vec<KeyAttribute>,
+    pub format: Format,
 }
 
 impl Workload {
-    /// By name: `streams/medium`, `scan/wide/shuffled`, `streams/small/10` for 10 records.
+    /// By name: `streams/medium`, `scan/wide/shuffled`, `streams/small/10` for 10 records,
+    /// `bytes/medium/10MB` for a large page of Kinesis.
     pub fn named(name: &str) -> Option<Self> {
         let mut words = name.split('/');
         let (service, shape) = (words.next()?, Shape::named(words.next()?)?);
@@ -40,6 +42,7 @@ impl Workload {
         for word in words {
             recipe = match word.parse() {
                 Ok(records) => recipe.records(records),
+                Err(_) if word == "10MB" => recipe.bytes(10_000_000),
                 Err(_) if word == "shuffled" => recipe.shuffled(),
                 Err(_) => return None,
             };
@@ -47,9 +50,26 @@ impl Workload {
         let answer = match service {
             "streams" => Answer::Records(recipe.streams()),
             "scan" => Answer::Items(recipe.scan()),
+            "bytes" => Answer::Records(recipe.kinesis()),
+            "dynamodb" => Answer::Records(recipe.kinesis()),
+            "json" => Answer::Records(recipe.kinesis_json()),
             _ => return None,
         };
-        Some(Self { answer, keys: shape.keys() })
+        let format = match service {
+            "bytes" => Format::Bytes,
+            "dynamodb" => Format::Dynamodb,
+            "json" => Format::Json,
+            _ => Format::Streams,
+        };
+        let keys = if matches!(format, Format::Bytes | Format::Json) { Vec::new() } else { shape.keys() };
+        Some(Self { answer, keys, format })
+    }
+}
+
+impl Workload {
+    /// What a stream decodes it with by default.
+    pub fn options(&self) -> DecodeOptions {
+        DecodeOptions { format: self.format, ..DecodeOptions::default() }
     }
 }
 
@@ -60,9 +80,10 @@ pub trait Contender {
 
 /// By name: `ours`, `ours-old` (old images as columns too), `ours-new` (a decoder made for each page), `dom`, `sdk`.
 pub fn contender(name: &str, workload: &Workload) -> Option<Box<dyn Contender>> {
-    let old_image = DecodeOptions { old_image: true, ..DecodeOptions::default() };
+    let options = workload.options();
+    let old_image = DecodeOptions { old_image: true, ..options.clone() };
     Some(match name {
-        "ours" => Box::new(Ours::new(workload, DecodeOptions::default())),
+        "ours" => Box::new(Ours::new(workload, options)),
         "ours-old" => Box::new(Ours::new(workload, old_image)),
         "ours-new" => Box::new(Fresh(workload.clone())),
         "dom" => Box::new(Dom(workload.answer.body().clone())),
@@ -106,7 +127,7 @@ struct Fresh(Workload);
 
 impl Contender for Fresh {
     fn pass(&mut self) {
-        Ours::new(&self.0, DecodeOptions::default()).pass();
+        Ours::new(&self.0, self.0.options()).pass();
     }
 }
 
@@ -122,7 +143,7 @@ impl Contender for Dom {
 
 /// The columns reached after one page.
 pub fn schema_of(workload: &Workload) -> SchemaState {
-    let mut ours = Ours::new(workload, DecodeOptions::default());
+    let mut ours = Ours::new(workload, workload.options());
     ours.batch();
     SchemaState::clone(&ours.decoder.schema_state())
 }

@@ -10,3 +10,5 @@ pub mod contenders;
 pub mod sdk;
 pub mod clock;
 pub mod work;
+pub mod server;
+pub mod raw;

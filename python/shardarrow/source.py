@@ -199,7 +199,7 @@ class Source:
             title=self._name,
             commit=commit,
             memory=memory,
-            one_schema=self.schema is not None or self.images == "json",
+            one_schema=self._has_one_schema,
         )
 
     def read(self, *, limit: int | None = None, **options: Unpack[ReadingOptions]) -> Table:
@@ -295,6 +295,11 @@ class Source:
     def _stream_config(self, options: Mapping[str, Any], scan: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a stream; `scan` says what is special about its scan."""
         raise NotImplementedError
+
+    @property
+    def _has_one_schema(self) -> bool:
+        """Whether the columns are known before the first record and never change."""
+        return self.schema is not None or self.images == "json"
 
     def _scan(self, limit: int | None) -> dict[str, Any]:
         """What is special about the scan of a read that takes at most `limit` rows."""

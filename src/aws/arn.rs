@@ -180,7 +180,9 @@ impl ConsumerTarget {
         })?;
         if owner.name() != stream.name() || stream.arn().is_some() && owner.arn() != stream.arn() {
             let name = stream.name();
-            return Err(Error::usage(format!("fan_out {text:?} is a consumer of another stream than {name}")));
+            return Err(Error::usage(format!(
+                "fan_out {text:?} is a consumer of another stream than {name}"
+            )));
         }
         Ok(Self::Arn(text.to_owned()))
     }

@@ -47,7 +47,8 @@ impl DedicatedClient {
     fn https(&self, tcp: TcpConnector) -> Result<HttpsConnector<TcpConnector>, ConnectorError> {
         let made = self.tls.get_or_init(|| {
             let builder = HttpsConnectorBuilder::new().with_native_roots();
-            let builder = builder.map_err(|cause| format!("no certificates to check the service by: {cause}"))?;
+            let builder =
+                builder.map_err(|cause| format!("no certificates to check the service by: {cause}"))?;
             Ok(builder.https_or_http().enable_all_versions().wrap_connector(tcp))
         });
         made.clone().map_err(|reason| ConnectorError::user(Box::new(io::Error::other(reason))))

@@ -8,8 +8,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::capture::BrokenBody;
-pub(crate) use super::identity::chain;
 use super::identity::IdentityFailure;
+pub(crate) use super::identity::chain;
 use crate::error::{Error, ErrorKind};
 
 /// A call as an error names it.

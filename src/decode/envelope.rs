@@ -3,6 +3,8 @@
 //! Names are compared without case: the service writes `eventName`, SDKs and their users also
 //! `EventName`, `eventId`, `Dynamodb`. Unknown members are passed over.
 
+use arrow_schema::TimeUnit;
+
 use super::json::{Cursor, Fallible, Text, bad_record};
 use super::metadata::Op;
 use super::time;
@@ -64,14 +66,25 @@ impl<'a> Envelope<'a> {
                 envelope.change(&mut change_seen, cursor, &mut visit)
             }
             other if other.eq_ignore_ascii_case(b"userIdentity") => envelope.identity(cursor),
-            other if envelope.origin == Origin::Kinesis && other.eq_ignore_ascii_case(b"tableName") => envelope.table(cursor),
+            other if envelope.origin == Origin::Kinesis && other.eq_ignore_ascii_case(b"tableName") => {
+                envelope.table(cursor)
+            }
             _ => cursor.skip_value(),
         })?;
         if let Some(ticks) = envelope.ticks {
-            let are_micros = envelope.ticks_are_micros.unwrap_or(false);
-            envelope.micros = Some(time::ticks_to_micros(ticks, are_micros)?);
+            envelope.micros = Some(time::to_micros(ticks, envelope.unit())?);
         }
         Ok(envelope)
+    }
+
+    /// A change with a sequence number of DynamoDB Streams was put into the Kinesis stream by something
+    /// that reads those, and has their seconds.
+    fn unit(&self) -> TimeUnit {
+        match (self.ticks_are_micros, self.sequence) {
+            (Some(true), _) => TimeUnit::Microsecond,
+            (None, Some(_)) => TimeUnit::Second,
+            _ => TimeUnit::Millisecond,
+        }
     }
 
     fn event_id(&mut self, cursor: &mut Cursor<'a>) -> Fallible<()> {
@@ -192,7 +205,10 @@ impl<'a> Envelope<'a> {
             b"MILLISECOND" => false,
             b"MICROSECOND" => true,
             _ => {
-                return bad_record(format!("{what} {:?} is neither MILLISECOND nor MICROSECOND", name.lossy()));
+                return bad_record(format!(
+                    "{what} {:?} is neither MILLISECOND nor MICROSECOND",
+                    name.lossy()
+                ));
             }
         };
         self.ticks_are_micros = Some(once(self.ticks_are_micros, are_micros, what)?);

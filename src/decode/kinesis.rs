@@ -1,6 +1,7 @@
 //! Pages of a Kinesis stream: deliveries, the parts of aggregates among them, and what their data is.
 
 mod changes;
+mod parts;
 mod quarantine;
 
 use std::cell::{Cell, RefCell};
@@ -10,14 +11,14 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 
-use super::aggregate::{Aggregate, Form};
+use super::aggregate::Form;
 use super::change::record_error;
 use super::delivery::{self, Delivery};
 use super::envelope::Glance;
 use super::json::{Cursor, Fallible, Reason, bad_record};
 use super::metadata::{About, Op, Row};
 use super::rows::{Items, Progress, Records, RowDecoder};
-use super::{Counts, DecodeOptions, Decoder, Format, OnBadRecord, Pushed, Room, SchemaState, Skip};
+use super::{Counts, DecodeOptions, Decoder, Format, Pushed, Room, SchemaState, Skip};
 use crate::error::{Error, Result};
 use crate::page::{ItemsPage, Page};
 use crate::position::{SequenceNumber, ShardId};
@@ -54,8 +55,8 @@ impl<I: Items> KinesisDecoder<I> {
             rows: RowDecoder::new(options, items),
             format: options.format,
             counts: Counts::default(),
-            table: options.table.clone(),
-            only: options.table.is_some(),
+            table: options.changes_of.clone(),
+            only: options.changes_of.is_some(),
             stopped: None,
             room: Vec::new(),
         }
@@ -251,75 +252,6 @@ impl Deliveries<'_> {
             cursor.back_to(start);
         }
         Ok(left_out)
-    }
-
-    /// How many parts of a record are behind the position already.
-    fn parts_used(&self, record: &SequenceNumber) -> u32 {
-        let through = self.skip.through.as_ref();
-        let sub = through.and_then(|through| through.sub().filter(|sub| record.part(*sub) == *through));
-        sub.map_or(0, |sub| sub.saturating_add(1))
-    }
-
-    /// Adds the parts of an aggregate, each as a row. All of them come into one batch.
-    fn parts<'a, I: Items>(
-        &self,
-        rows: &mut RowDecoder<I>,
-        delivery: &Delivery<'a>,
-        aggregate: &Aggregate<'_>,
-        shard: i32,
-        progress: &mut Progress<'a>,
-    ) -> Fallible<()> {
-        let record = delivery.number()?;
-        let used = self.parts_used(&record);
-        self.count(|counts| counts.aggregates += u64::from(used == 0));
-        for (number, part) in (0u32..).zip(aggregate.parts()) {
-            if number < used {
-                progress.pushed.skipped += 1;
-                continue;
-            }
-            let Ok(part) = part else { return bad_record("it is an aggregate that cannot be read twice") };
-            let payload = Payload {
-                sequence: delivery.sequence,
-                part: Some(number),
-                arrived: delivery.arrived,
-                partition_key: part.partition_key.as_bytes(),
-                explicit_hash_key: part.explicit_hash_key.map(str::as_bytes),
-                data: part.data,
-            };
-            match self.row(rows, &payload, shard) {
-                Ok(taken) => self.took(taken, progress),
-                Err(fault) => {
-                    let reason = reason_of(*fault);
-                    rows.undo(rows.rows);
-                    if rows.on_bad_record == OnBadRecord::Fail {
-                        return self.cut_at(number, &record, delivery.arrived, reason, progress);
-                    }
-                    let sequence = record.part(number);
-                    progress.pushed.quarantined.push(quarantine::part(sequence, &payload, reason));
-                }
-            }
-            if self.page.hash_keys.is_some_and(|shard| part.is_outside(shard)) {
-                self.count(|counts| counts.out_of_range += 1);
-            }
-        }
-        progress.used(Some(delivery.sequence), delivery.arrived);
-        Ok(())
-    }
-
-    /// Gives up an aggregate at a bad part, right behind the part before.
-    fn cut_at(
-        &self,
-        part: u32,
-        record: &SequenceNumber,
-        arrived: Option<i64>,
-        reason: String,
-        progress: &mut Progress<'_>,
-    ) -> Fallible<()> {
-        self.cut.set(Some(part));
-        if let Some(before) = part.checked_sub(1) {
-            progress.bad(Some(record.part(before)), arrived);
-        }
-        bad_record(reason)
     }
 
     fn took(&self, taken: Taken, progress: &mut Progress<'_>) {

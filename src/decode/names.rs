@@ -3,27 +3,66 @@
 use std::collections::HashMap;
 
 use super::json::{Cursor, Fallible};
+use super::scan::specials;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     tokens: Vec<Token>,
     places: HashMap<Box<[u8]>, usize>,
-    /// Places by `shortcut`, where two names meet the later one: spares most names the map, whose hash
-    /// is slow because names are chosen by others.
-    shortcuts: Vec<u32>,
+    /// Places plus one of names that fit into a block, each at its `mixed` or within `NEAR` behind it: spares
+    /// most names the map, whose hash is slow because names are chosen by others. 0 is no name.
+    shortcuts: Vec<u16>,
 }
 
-/// A name as a JSON string with its colon: whether it stands at the cursor takes one or two comparisons.
+/// How many bytes are compared in one step.
+const BLOCK: usize = 32;
+
+/// A name as a JSON string with its colon: whether it stands at the cursor takes one comparison.
 #[derive(Clone, Debug, Default)]
 struct Token {
     /// Empty for a name that has to be escaped; such a name is always looked up.
     bytes: Box<[u8]>,
-    /// The first 16 bytes, and which bits of them count: most names need no more.
-    head: u128,
-    mask: u128,
-    /// The last 16 bytes, where there are more.
-    tail: u128,
+    /// Its beginning, filled up with zeros: most names are no longer than that.
+    block: Block,
 }
+
+/// The first bytes of a text; those that do not count are zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Block(u128, u128);
+
+impl Block {
+    /// Of a text of `length` bytes, at most `BLOCK`.
+    #[inline(always)]
+    fn of(bytes: &[u8; BLOCK], length: usize) -> Self {
+        let [low, high] = bytes.as_chunks::<16>().0 else { return Self::default() };
+        let masks = MASKS.get(length).copied().unwrap_or_default();
+        Self(u128::from_le_bytes(*low) & masks.0, u128::from_le_bytes(*high) & masks.1)
+    }
+
+    /// Two multiplications, one behind the other: the next step waits for them. Less than half of the largest number.
+    #[inline(always)]
+    fn mixed(self) -> usize {
+        let words = [self.0 as u64, (self.0 >> 64) as u64, self.1 as u64, (self.1 >> 64) as u64];
+        let low = words[0].wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ words[2];
+        let high = words[1].wrapping_mul(0xD6E8_FEB8_6659_FD93) ^ words[3].rotate_left(11);
+        ((low ^ high.rotate_left(29)).wrapping_mul(0xA076_1D64_78BD_642F) >> 33) as usize
+    }
+}
+
+/// By length: which bits of a block count.
+const MASKS: [Block; BLOCK + 1] = {
+    let mut masks = [Block(0, 0); BLOCK + 1];
+    let mut length = 1;
+    while length <= BLOCK {
+        masks[length] = if length <= 16 {
+            Block(u128::MAX >> (128 - 8 * length), 0)
+        } else {
+            Block(u128::MAX, u128::MAX >> (256 - 8 * length))
+        };
+        length += 1;
+    }
+    masks
+};
 
 impl Token {
     fn new(name: &[u8]) -> Self {
@@ -31,36 +70,15 @@ impl Token {
             return Self::default();
         }
         let bytes = [b"\"", name, b"\":"].concat();
-        let (mut head, mut mask) = ([0; 16], [0; 16]);
-        for (place, byte) in bytes.iter().take(16).enumerate() {
-            head[place] = *byte;
-            mask[place] = 0xff;
-        }
-        Self {
-            head: u128::from_le_bytes(head),
-            mask: u128::from_le_bytes(mask),
-            tail: bytes.last_chunk().map_or(0, |last| u128::from_le_bytes(*last)),
-            bytes: bytes.into(),
-        }
-    }
-
-    /// The name with its quotes.
-    fn string(&self) -> &[u8] {
-        self.bytes.split_last().map_or(&[], |(_, string)| string)
+        let mut block = [0; BLOCK];
+        block.iter_mut().zip(&bytes).for_each(|(place, byte)| *place = *byte);
+        Self { block: Block::of(&block, bytes.len().min(BLOCK)), bytes: bytes.into() }
     }
 
     #[inline(always)]
     fn starts(&self, text: &[u8]) -> bool {
-        let Some(block) = text.first_chunk::<16>() else { return text.starts_with(&self.bytes) };
-        if (u128::from_le_bytes(*block) ^ self.head) & self.mask != 0 {
-            return false;
-        }
-        match self.bytes.len() {
-            0..=16 => true,
-            length @ 17..=32 => {
-                let last = text.get(length - 16..).and_then(|last| last.first_chunk());
-                last.is_some_and(|last| u128::from_le_bytes(*last) == self.tail)
-            }
+        match text.first_chunk() {
+            Some(block) if self.bytes.len() <= BLOCK => Block::of(block, self.bytes.len()) == self.block,
             _ => text.starts_with(&self.bytes),
         }
     }
@@ -94,26 +112,42 @@ impl Names {
         let place = self.tokens.len();
         self.tokens.push(Token::new(name));
         self.places.insert(name.into(), place);
-        if self.shortcuts.len() < 4 * self.tokens.len() {
-            self.shortcuts = vec![0; 8 * self.tokens.len().next_power_of_two()];
+        if self.shortcuts.len() < 8 * self.tokens.len() {
+            self.shortcuts = vec![0; 16 * self.tokens.len().next_power_of_two()];
             (0..place).for_each(|place| self.add_shortcut(place));
         }
         self.add_shortcut(place);
         place
     }
 
+    /// Where others stand already the name is left to the map.
     fn add_shortcut(&mut self, place: usize) {
-        let Some(token) = self.tokens.get(place).filter(|token| !token.bytes.is_empty()) else { return };
-        let spot = shortcut(token.string()) & (self.shortcuts.len() - 1);
-        self.shortcuts[spot] = u32::try_from(place).unwrap_or(0);
+        let token = self.tokens.get(place).filter(|token| (1..=BLOCK).contains(&token.bytes.len()));
+        let Some(first) = token.map(|token| token.block.mixed()) else { return };
+        let mut near = (first..first + NEAR).map(|spot| spot & (self.shortcuts.len() - 1));
+        if let Some(spot) = near.find(|spot| self.shortcuts[*spot] == 0) {
+            self.shortcuts[spot] = u16::try_from(place + 1).unwrap_or(0);
+        }
     }
 
-    /// The place of a name that is written as its token.
-    #[inline]
-    fn by_shortcut(&self, token: &[u8]) -> Option<usize> {
-        let spot = shortcut(token) & self.shortcuts.len().checked_sub(1)?;
-        let place = *self.shortcuts.get(spot)? as usize;
-        (self.tokens.get(place)?.string() == token).then_some(place)
+    /// The place of the name at the cursor and its length with its colon, when it is written as the service does.
+    #[inline(always)]
+    fn by_shortcut(&self, text: &[u8]) -> Option<(usize, usize)> {
+        let inner: &[u8; BLOCK] = text.get(1..)?.first_chunk()?;
+        let [low, high] = inner.as_chunks::<16>().0 else { return None };
+        let length = 3 + (specials(low) | specials(high) << 16).trailing_zeros() as usize;
+        if length > BLOCK || text.get(length - 2..length) != Some(b"\":") {
+            return None;
+        }
+        let (last, block) = (self.shortcuts.len().checked_sub(1)?, Block::of(text.first_chunk()?, length));
+        let first = block.mixed();
+        for spot in first..first + NEAR {
+            let place = usize::from(*self.shortcuts.get(spot & last)?).checked_sub(1)?;
+            if self.tokens.get(place)?.block == block {
+                return Some((place, length));
+            }
+        }
+        None
     }
 
     /// Passes the name at the cursor and its colon; its place when it is known.
@@ -141,10 +175,13 @@ impl Names {
 
     /// Passes a name that is not the one guessed, and its colon.
     pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
-        let name = cursor.name()?;
-        let place = match self.by_shortcut(name.token()) {
-            Some(place) => Some(place),
-            None => self.places.get(name.plain(&mut Vec::new())?).copied(),
+        let place = match self.by_shortcut(cursor.rest()) {
+            Some((place, length)) => {
+                cursor.at += length;
+                cursor.space();
+                Some(place)
+            }
+            None => self.by_map(cursor)?,
         };
         if let Some(place) = place {
             if trail.next.len() <= trail.last {
@@ -155,23 +192,20 @@ impl Names {
             }
             trail.last = place + 1;
         }
+        Ok(place)
+    }
+
+    #[inline(never)]
+    fn by_map(&self, cursor: &mut Cursor<'_>) -> Fallible<Option<usize>> {
+        let name = cursor.name()?;
+        let place = self.places.get(name.plain(&mut Vec::new())?).copied();
         cursor.colon()?;
         Ok(place)
     }
 }
 
-/// Mixes length, beginning and end of a token; of the size of a machine word.
-#[inline]
-fn shortcut(token: &[u8]) -> usize {
-    let mut first = [0; 8];
-    let length = token.len().min(8);
-    first[..length].copy_from_slice(&token[..length]);
-    let last = token.last_chunk().unwrap_or(&first);
-    let (first, last) = (u64::from_le_bytes(first), u64::from_le_bytes(*last));
-    let mixed = (first ^ token.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mixed = (mixed.rotate_left(29) ^ last).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    (mixed >> 32) as usize
-}
+/// How far from its spot a name is looked for.
+const NEAR: usize = 8;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

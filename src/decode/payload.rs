@@ -34,6 +34,8 @@ impl Payloads {
                 ("columns", options.columns.is_some()),
                 ("images", options.images == Images::Json),
                 ("old_image", options.old_image),
+                ("image_hashes", options.image_hashes),
+                ("changes_of", options.changes_of.is_some()),
                 ("keys", !keys.is_empty()),
             ],
         )?;

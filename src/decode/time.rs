@@ -1,5 +1,7 @@
 //! Moments as the service and its stand-ins write them.
 
+use arrow_schema::TimeUnit;
+
 use super::json::{Fallible, bad_record};
 use super::number::Number;
 
@@ -7,16 +9,17 @@ use super::number::Number;
 ///
 /// DynamoDB Streams writes whole seconds, some as `1.47E9` (API reference, `StreamRecord`).
 pub(super) fn seconds_to_micros(text: &[u8]) -> Fallible<i64> {
-    to_micros(text, 6)
+    to_micros(text, TimeUnit::Second)
 }
 
-/// The time of a change that came through Kinesis: milliseconds, unless it says that it is microseconds.
-pub(super) fn ticks_to_micros(text: &[u8], are_micros: bool) -> Fallible<i64> {
-    to_micros(text, if are_micros { 0 } else { 3 })
-}
-
-/// Units of 10^`places` microseconds since 1970.
-fn to_micros(text: &[u8], places: i32) -> Fallible<i64> {
+/// So many of a unit since 1970.
+pub(super) fn to_micros(text: &[u8], unit: TimeUnit) -> Fallible<i64> {
+    let places = match unit {
+        TimeUnit::Second => 6,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 0,
+        TimeUnit::Nanosecond => -3,
+    };
     let number = Number::parse(text)?;
     let shifted = Number { exponent: number.exponent + places, ..number };
     let micros = match u32::try_from(-shifted.exponent) {
@@ -132,12 +135,14 @@ mod tests {
 
     #[test]
     fn ticks_of_both_units() {
-        assert_eq!(ticks_to_micros(b"1649930048474", false).ok(), Some(1_649_930_048_474_000));
-        assert_eq!(ticks_to_micros(b"1720740233012995", true).ok(), Some(1_720_740_233_012_995));
-        assert_eq!(ticks_to_micros(b"1.649930048474E12", false).ok(), Some(1_649_930_048_474_000));
-        assert_eq!(ticks_to_micros(b"1.9", true).ok(), Some(1));
-        assert!(ticks_to_micros(b"9223372036854775808", true).is_err());
-        assert!(ticks_to_micros(b"9223372036854776", false).is_err());
+        let millis = |text: &str| to_micros(text.as_bytes(), TimeUnit::Millisecond).ok();
+        let micros = |text: &str| to_micros(text.as_bytes(), TimeUnit::Microsecond).ok();
+        assert_eq!(millis("1649930048474"), Some(1_649_930_048_474_000));
+        assert_eq!(micros("1720740233012995"), Some(1_720_740_233_012_995));
+        assert_eq!(millis("1.649930048474E12"), Some(1_649_930_048_474_000));
+        assert_eq!(micros("1.9"), Some(1));
+        assert_eq!(micros("9223372036854775808"), None);
+        assert_eq!(millis("9223372036854776"), None);
     }
 
     #[test]

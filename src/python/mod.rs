@@ -4,6 +4,7 @@
 
 mod batch;
 mod config;
+mod deregister;
 mod errors;
 mod examine;
 mod export;
@@ -33,6 +34,8 @@ fn shut_down(py: Python<'_>) {
 mod _native {
     #[pymodule_export]
     use super::batch::{Batch, Schema, schema_words};
+    #[pymodule_export]
+    use super::deregister::deregister;
     #[pymodule_export]
     use super::examine::examine;
     #[pymodule_export]

@@ -198,7 +198,7 @@ impl Run {
     fn observed_all(&mut self, listing: &Listing, now: Now) {
         self.discovery.status = Some(listing.status);
         let pause = if listing.complete {
-            self.graph.reconcile(&listing.shards);
+            self.graph.reconcile(&listing.shards, now);
             self.options.discovery_interval
         } else {
             UNSETTLED

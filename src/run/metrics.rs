@@ -21,7 +21,8 @@ pub struct Metrics {
     /// Changes that were read and are not committed, whether anybody has taken them or not.
     pub changes_waiting: u64,
     /// Changes of the last so many seconds may be in the stream and not read yet: how long ago the
-    /// shard that waits longest was known to be read to its end. How many they are nobody says.
+    /// shard that waits longest was known to be read to its end. How many they are nobody says. None
+    /// while no shard is known that is not finished.
     pub unread_seconds: Option<f64>,
     /// The largest `lag_seconds` of the shards being read.
     pub lag_seconds: Option<f64>,

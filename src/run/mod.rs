@@ -344,10 +344,12 @@ impl Run {
 }
 
 fn describe_gap(gap: &Gap) -> String {
-    let place = match &gap.shard {
-        Some(shard) => format!("shard {shard} of {}", gap.stream_arn),
-        None => gap.stream_arn.clone(),
+    let Some(shard) = &gap.shard else {
+        let stream = &gap.stream_arn;
+        let place = format!("from the end of {stream} to the beginning of the next stream");
+        return format!("records are lost {place}: {}", gap.cause);
     };
+    let place = format!("shard {shard} of {}", gap.stream_arn);
     let from = gap.from.as_ref().map_or_else(|| "an unknown position".into(), ToString::to_string);
     let to = gap.to.as_ref().map_or_else(|| "the oldest record left".into(), ToString::to_string);
     format!("records are lost in {place}, from {from} to {to}: {}", gap.cause)

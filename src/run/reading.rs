@@ -91,11 +91,14 @@ impl Run {
                 reader.start_over();
             }
         }
+        let server_now = self.server_now(now);
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
         let Some(Want::Open(at)) = reader.want() else { return Ok(()) };
         reader.asking(now);
         reader.phase = Phase::Opening;
         let at = match at {
+            // The service refuses a moment ahead of its clock; what comes too early is left out.
+            OpenAt::Time(moment) => OpenAt::Time(server_now.map_or(moment, |time| moment.min(time))),
             OpenAt::Beginning if self.snapshot.is_some() && broken::is("latest-at-the-first-drain") => {
                 OpenAt::Latest
             }

@@ -10,6 +10,10 @@ const EARLIEST_SLACK: Millis = 15 * 60 * 1000;
 /// rounds creation times down to the second, and its clocks differ a little.
 const LATEST_SLACK: Millis = 2000;
 
+/// A moment may be this much ahead of the service's time, which comes in whole seconds and from a
+/// clock that is not the user's.
+const CLOCKS_APART: Millis = 5000;
+
 /// A snapshot also reads shards that closed this long before it began: it costs little and removes
 /// any doubt about when a change becomes visible in the stream.
 const CAPTURE_MARGIN: Millis = 15 * 60 * 1000;
@@ -150,7 +154,8 @@ impl Run {
 
     /// Every listed shard is opened at the moment; a closed one may have records behind it.
     fn start_at_moment(&mut self, moment: Millis, listing: &Listing) -> Result<()> {
-        if let Some(ahead) = listing.server_time.map(|time| moment - time).filter(|ahead| *ahead > 0) {
+        let ahead = listing.server_time.map(|time| moment - time);
+        if let Some(ahead) = ahead.filter(|ahead| *ahead > CLOCKS_APART) {
             return Err(Error::usage(format!(
                 "start is a moment {} s ahead of the service's clock; it must be now or earlier",
                 ahead as f64 / 1000.0

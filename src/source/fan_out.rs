@@ -20,7 +20,6 @@ use std::time::Duration;
 use aws_sdk_kinesis::types::StartingPosition;
 use tokio::sync::OnceCell;
 
-use crate::aws::Connection;
 use crate::aws::arn::ConsumerTarget;
 use crate::aws::capture::Keep;
 use crate::aws::clients::Clients;
@@ -54,26 +53,25 @@ pub struct FanOut {
     consumer: ConsumerTarget,
     rules: Rules,
     clients: OnceCell<Clients>,
-    /// The consumer's ARN, once it is known to be active.
-    active: Mutex<Option<Arc<str>>>,
+    /// The consumer's ARN, once it is known to be active. Held while it is being found out.
+    active: tokio::sync::Mutex<Option<Arc<str>>>,
     subscriptions: Mutex<HashMap<ShardId, Arc<tokio::sync::Mutex<Subscription>>>>,
     jitter: Mutex<Jitter>,
 }
 
 impl FanOut {
-    /// `target` is a stream's name or its ARN, `consumer` a consumer's name or its ARN. Nothing is contacted.
+    /// `consumer` is a consumer's name or its ARN. Nothing is contacted.
     ///
     /// # Errors
-    /// `Usage`, naming the value or the option.
-    pub fn new(target: &str, consumer: &str, connection: Connection) -> Result<Self> {
-        let kinesis = Kinesis::new(target, connection)?;
+    /// `Usage`, naming the value.
+    pub fn new(kinesis: Kinesis, consumer: &str) -> Result<Self> {
         let consumer = ConsumerTarget::parse(consumer, kinesis.target())?;
         Ok(Self {
             kinesis,
             consumer,
             rules: Rules::OF_THE_SERVICE,
             clients: OnceCell::new(),
-            active: Mutex::default(),
+            active: tokio::sync::Mutex::default(),
             subscriptions: Mutex::default(),
             jitter: Mutex::new(Jitter::new(RandomState::new().hash_one(0))),
         })
@@ -84,17 +82,9 @@ impl FanOut {
     /// # Errors
     /// As of any call; a consumer that is not there is as good as removed.
     pub async fn deregister(&self) -> Result<()> {
-        let stream = Source::describe(&self.kinesis).await?;
+        let stream = self.kinesis.describe().await?;
         let clients = self.clients().await?;
         self.consumer(clients, &stream.table_arn).deregister().await
-    }
-
-    async fn describe(&self) -> Result<Description> {
-        let stream = Source::describe(&self.kinesis).await?;
-        let clients = self.clients().await?;
-        let arn = self.consumer(clients, &stream.table_arn).ensure().await?;
-        *lock(&self.active) = Some(arn.into());
-        Ok(stream)
     }
 
     async fn fetch(&self, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
@@ -140,15 +130,15 @@ impl FanOut {
     }
 
     async fn active_consumer(&self) -> Result<Arc<str>> {
-        let known = lock(&self.active).clone();
-        match known {
-            Some(arn) => Ok(arn),
-            None => {
-                self.describe().await?;
-                let arn = lock(&self.active).clone();
-                arn.ok_or_else(|| Error::internal("a consumer that was found has no ARN"))
-            }
+        let mut active = self.active.lock().await;
+        if let Some(arn) = active.as_ref() {
+            return Ok(arn.clone());
         }
+        let stream = self.kinesis.describe().await?;
+        let clients = self.clients().await?;
+        let arn: Arc<str> = self.consumer(clients, &stream.table_arn).ensure().await?.into();
+        *active = Some(arn.clone());
+        Ok(arn)
     }
 
     /// Whether the consumer was removed under us. It is found or registered anew then: another one of
@@ -157,14 +147,14 @@ impl FanOut {
         if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InUse) {
             return Ok(false);
         }
-        let known = lock(&self.active).clone();
-        let Some(known) = known else { return Ok(false) };
-        let stream = Source::describe(&self.kinesis).await?;
+        let mut active = self.active.lock().await;
+        let Some(known) = active.as_ref() else { return Ok(false) };
+        let stream = self.kinesis.describe().await?;
         let clients = self.clients().await?;
-        if self.consumer(clients, &stream.table_arn).is_still(&known).await? {
+        if self.consumer(clients, &stream.table_arn).is_still(known).await? {
             return Ok(false);
         }
-        lock(&self.active).take_if(|active| *active == known);
+        *active = None;
         Ok(true)
     }
 
@@ -180,7 +170,7 @@ impl FanOut {
 
 impl Source for FanOut {
     fn describe(&self) -> Answer<'_, Description> {
-        Box::pin(FanOut::describe(self))
+        self.kinesis.describe()
     }
 
     fn describe_table(&self) -> Answer<'_, TableDescription> {

@@ -147,8 +147,9 @@ fn cursor() -> Cursor {
 }
 
 fn page(numbers: &[i64]) -> Page {
-    let body: Vec<_> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let mut body: Vec<_> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let records = 0..body.len();
+    body.push(b']');
     let shard = ShardId::from("shard-1");
     Page {
         shard,

@@ -48,7 +48,7 @@ class _Outcomes:
         self._seen: dict[str, str | None] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = report.nodeid.rpartition("::")[2]
+        name = report.nodeid.rpartition("/")[2]
         if report.failed:
             self._seen[name] = _brief(report)
         else:

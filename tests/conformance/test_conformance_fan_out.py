@@ -81,6 +81,14 @@ def test_a_consumers_arn_ends_in_its_creation(kinesis: Any, consumer: str) -> No
 
 
 @behaviour(FAN_OUT, "documented")
+def test_a_consumer_goes(kinesis: Any, consumer: str, eventually: Eventually) -> None:
+    """A deregistered consumer is gone."""
+    kinesis.deregister_stream_consumer(ConsumerARN=consumer)
+    stream, _, _ = consumer.partition("/consumer/")
+    eventually(lambda: not kinesis.list_stream_consumers(StreamARN=stream)["Consumers"])
+
+
+@behaviour(FAN_OUT, "documented")
 def test_records_are_pushed(kinesis: Any, name: str, consumer: str, subscribe: Subscribe) -> None:
     """A subscription pushes what is there and what comes."""
     put(kinesis, name, "1")
@@ -144,11 +152,3 @@ def test_a_shard_ends_with_its_children(kinesis: Any, name: str, consumer: str, 
         last = event
     assert [child["ParentShards"] for child in last.get("ChildShards", [])] == [[FIRST], [FIRST]]
     assert last.get("ContinuationSequenceNumber") is None
-
-
-@behaviour(FAN_OUT, "documented")
-def test_a_consumer_goes(kinesis: Any, consumer: str, eventually: Eventually) -> None:
-    """A deregistered consumer is gone."""
-    kinesis.deregister_stream_consumer(ConsumerARN=consumer)
-    stream, _, _ = consumer.partition("/consumer/")
-    eventually(lambda: not kinesis.list_stream_consumers(StreamARN=stream)["Consumers"])

@@ -69,7 +69,7 @@ def read(kinesis: Any, name: str, shard: str = FIRST, kind: str = "TRIM_HORIZON"
 
 def split(kinesis: Any, name: str, eventually: Eventually, at: int = ALL_KEYS // 2) -> None:
     kinesis.split_shard(StreamName=name, ShardToSplit=FIRST, NewStartingHashKey=str(at))
-    eventually(lambda: active(kinesis, name) and len(shards(kinesis, name)) == 3)
+    eventually(lambda: active(kinesis, name) and len(shards(kinesis, name)) > 1)
 
 
 def refusal(call: Callable[..., Any], **arguments: Any) -> str:
@@ -274,8 +274,8 @@ def test_a_merge_has_two_parents(kinesis: Any, name: str, make: Make, eventually
     put(kinesis, name, "high", key="e")
     second = "shardId-000000000001"
     kinesis.merge_shards(StreamName=name, ShardToMerge=FIRST, AdjacentShardToMerge=second)
-    eventually(lambda: active(kinesis, name) and len(shards(kinesis, name)) == 3)
-    merged = shards(kinesis, name)[2]
+    eventually(lambda: active(kinesis, name))
+    *_, merged = shards(kinesis, name)
     assert {merged["ParentShardId"], merged["AdjacentParentShardId"]} == {FIRST, second}
     assert [read(kinesis, name, shard) for shard in (FIRST, second)] == [["low"], ["high"]]
 
@@ -314,7 +314,7 @@ def test_scaling_loses_nothing(kinesis: Any, name: str, make: Make, eventually: 
     for key in map(str, range(20)):
         put(kinesis, name, key, key=key)
     kinesis.update_shard_count(StreamName=name, TargetShardCount=4, ScalingType="UNIFORM_SCALING")
-    eventually(lambda: active(kinesis, name) and len(shards(kinesis, name)) >= 6)
+    eventually(lambda: active(kinesis, name))
     found = [text for shard in shards(kinesis, name) for text in read(kinesis, name, shard["ShardId"])]
     assert sorted(found) == sorted(map(str, range(20)))
 

@@ -8,6 +8,8 @@ use benches::contenders::{Workload, contender};
 
 const USAGE: &str = "usage: bench work                       measures what standard input names
        bench page WORKLOAD              writes the page of a workload to standard output
+       bench serve                      serves prepared pages until its input ends
+       bench raw ADDRESS TABLE          reads a table's first shard without SDK and Python
        bench repeat WORKLOAD NAME N     N passes and nothing else, for counting instructions";
 
 fn main() -> ExitCode {
@@ -26,9 +28,24 @@ fn run(words: &[&str]) -> io::Result<()> {
     match words {
         ["work"] => benches::work::serve(io::stdin().lock(), io::stdout().lock()),
         ["page", workload] => io::Write::write_all(&mut io::stdout(), named(workload)?.answer.body()),
+        ["serve"] => serve(),
+        ["raw", address, table] => {
+            println!("{}", serde_json::to_string(&benches::raw::read(address, table)?)?);
+            Ok(())
+        }
         ["repeat", workload, name, passes] => repeat(workload, name, passes),
         _ => Err(io::Error::other(USAGE)),
     }
+}
+
+/// The process ends with its parent.
+fn serve() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.spawn(benches::server::serve(|address| {
+        println!("listening on {address}");
+        let _ = io::Write::flush(&mut io::stdout());
+    }));
+    io::copy(&mut io::stdin().lock(), &mut io::sink()).map(drop)
 }
 
 fn named(workload: &str) -> io::Result<Workload> {

@@ -16,8 +16,7 @@ _INTERRUPTED = 130
 def add(commands: Any) -> None:
     """Describes the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "load",
-        help="load changes or records into a database, each exactly once, or into a Kinesis stream",
+        "load", help="load changes or records into a database, each exactly once, or into a Kinesis stream"
     )
     add_source(parser)
     parser.add_argument(

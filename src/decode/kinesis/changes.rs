@@ -40,8 +40,14 @@ impl Deliveries<'_> {
         if !self.only {
             return Ok(false);
         }
-        let envelope = Envelope::read(Origin::Kinesis, &mut cursor.clone(), |_, cursor| cursor.skip_value())?;
-        let table = envelope.table.map(|table| table.lossy());
+        let mut table = None;
+        cursor.clone().members(|cursor, name| {
+            if cursor.byte() == Some(b'"') && name.raw().eq_ignore_ascii_case(b"tableName") {
+                table = Some(cursor.string()?.lossy());
+                return Ok(());
+            }
+            cursor.skip_value()
+        })?;
         Ok(table.is_some() && table != *self.table.borrow())
     }
 
@@ -50,7 +56,7 @@ impl Deliveries<'_> {
     fn same_table(&self, table: Option<String>) -> Fallible<Option<String>> {
         match (&*self.table.borrow(), table) {
             (Some(known), Some(other)) if *known != other => bad_record(format!(
-                "it is of table {other:?}, but the changes before are of table {known:?}; table= chooses one of them"
+                "it is of table {other:?}, but the changes before are of table {known:?}; changes_of= chooses one of them"
             )),
             (None, Some(first)) => Ok(Some(first)),
             _ => Ok(None),

@@ -37,8 +37,8 @@ impl Consumer<'_> {
     /// where it is missing.
     ///
     /// # Errors
-    /// `NotFound` for an ARN that names none; `StreamUnusable` when the stream has no room for one
-    /// more; `Service` when it does not become active in time.
+    /// `StreamUnusable` for an ARN that names none, and when the stream has no room for one more;
+    /// `Service` when the consumer does not become active in time.
     pub(super) async fn ensure(&self) -> Result<String> {
         let began = Instant::now();
         let mut last = "missing".to_owned();
@@ -50,7 +50,8 @@ impl Consumer<'_> {
             }
             sleep(self.patience / LOOKS).await;
         }
-        let message = format!("{self} is still {last} after {:.0} s; try again later", self.patience.as_secs_f64());
+        let message =
+            format!("{self} is still {last} after {:.0} s; try again later", self.patience.as_secs_f64());
         Err(Error::new(ErrorKind::Service, message))
     }
 
@@ -129,7 +130,7 @@ impl Consumer<'_> {
 
     fn missing(&self) -> Error {
         let message = format!("there is no {self}; give fan_out a name, and it is registered");
-        Error::new(ErrorKind::NotFound, message).with_code("ResourceNotFoundException")
+        Error::new(ErrorKind::StreamUnusable, message).with_code("ResourceNotFoundException")
     }
 
     fn no_room(&self) -> Error {

@@ -89,14 +89,17 @@ mod tests {
             "ContinuationSequenceNumber":null}"#;
         let event = Event::read(payload.into()).unwrap();
         assert_eq!(event.reached, None);
-        let children: Vec<_> = event.envelope.about.children.iter().map(|child| child.shard_id.as_str()).collect();
+        let children: Vec<_> =
+            event.envelope.about.children.iter().map(|child| child.shard_id.as_str()).collect();
         assert_eq!(children, ["c-1", "c-2"]);
         assert_eq!(&payload[event.envelope.elements.clone()], r#"{"SequenceNumber":"7"}"#);
     }
 
     #[test]
     fn what_is_no_event_is_a_bad_page() {
-        for payload in ["", "{}", "[]", r#"{"Records":{}}"#, r#"{"Records":[],"ContinuationSequenceNumber":"x"}"#] {
+        for payload in
+            ["", "{}", "[]", r#"{"Records":{}}"#, r#"{"Records":[],"ContinuationSequenceNumber":"x"}"#]
+        {
             let error = Event::read(payload.into()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::BadPage, "{payload}");
         }

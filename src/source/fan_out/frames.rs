@@ -28,11 +28,20 @@ pub(super) struct Frames {
 /// One frame, by its headers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
-    Event { kind: String, payload: Bytes },
+    Event {
+        kind: String,
+        payload: Bytes,
+    },
     /// The service ends the stream with an error of its model.
-    Exception { code: String, payload: Bytes },
+    Exception {
+        code: String,
+        payload: Bytes,
+    },
     /// The service ends the stream with an error outside its model.
-    Error { code: String, message: String },
+    Error {
+        code: String,
+        message: String,
+    },
 }
 
 /// Why there is no frame.
@@ -124,9 +133,7 @@ fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
-    use std::time::Duration;
-
-use aws_smithy_eventstream::frame::write_message_to;
+    use aws_smithy_eventstream::frame::write_message_to;
     use aws_smithy_types::event_stream::Header;
 
     use super::*;

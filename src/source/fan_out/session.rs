@@ -59,7 +59,6 @@ impl Session {
         }
     }
 
-
     /// How long nothing has come at all.
     pub(super) fn silence(&self) -> Duration {
         self.frames.silence()

@@ -200,7 +200,7 @@ impl Subscription {
         let now = Instant::now();
         match error.code() {
             Some("ResourceInUseException") => {
-                self.not_before = now + self.rules.after_success.mul_f64(1.0 + jitter);
+                self.not_before = now + self.rules.after_success.mul_f64(1.0 + 0.5 * jitter);
                 self.in_use += 1;
                 if self.in_use <= OWN_TRACES {
                     return Ok(());

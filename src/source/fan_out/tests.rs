@@ -27,7 +27,11 @@ fn fan_out(service: &Service) -> FanOut {
 }
 
 fn fan_out_as(consumer: &str, service: &Service) -> FanOut {
-    FanOut { rules: RULES, ..FanOut::new("clicks", consumer, service.connection()).unwrap() }
+    FanOut { rules: RULES, ..FanOut::new(kinesis(service.connection()), consumer).unwrap() }
+}
+
+fn kinesis(connection: crate::aws::Connection) -> Kinesis {
+    Kinesis::new("clicks", connection).unwrap()
 }
 
 /// With prior knowledge, as there is no TLS on loopback.

@@ -36,6 +36,7 @@ mod scan_answer;
 mod segment;
 mod sequence;
 mod shard;
+mod signature;
 mod stream;
 mod table;
 mod value;

@@ -31,32 +31,49 @@ const MISSING: Result<&str, &str> = Err("ResourceNotFoundException");
 async fn a_consumer_that_is_there_is_used() {
     for name in ["app", CONSUMER] {
         let (service, fan_out) = looks(name, &[Ok("ACTIVE")]).await;
-        let description = Source::describe(&fan_out).await.unwrap();
-        assert_eq!((description.table.as_str(), description.table_arn.as_str()), ("clicks", STREAM));
+        let (one, other) = tokio::join!(fan_out.active_consumer(), fan_out.active_consumer());
+        assert_eq!((&*one.unwrap(), &*other.unwrap()), (CONSUMER, CONSUMER));
         assert_eq!(service.asked(), ["DescribeStreamSummary", "DescribeStreamConsumer"]);
     }
 }
 
 #[tokio::test]
+async fn looking_at_the_stream_registers_nobody() {
+    let (service, fan_out) = looks("app", &[MISSING]).await;
+    let description = Source::describe(&fan_out).await.unwrap();
+    assert_eq!((description.table.as_str(), description.table_arn.as_str()), ("clicks", STREAM));
+    Source::open(&fan_out, STREAM, &shard(), &OpenAt::Beginning).await.unwrap();
+    assert_eq!(service.asked(), ["DescribeStreamSummary"]);
+}
+
+#[tokio::test]
 async fn a_consumer_that_is_missing_is_registered_and_waited_for() {
     let (service, fan_out) = looks("app", &[MISSING, Ok("CREATING"), Ok("ACTIVE")]).await;
-    Source::describe(&fan_out).await.unwrap();
+    fan_out.active_consumer().await.unwrap();
     let registered = service.asked().iter().filter(|asked| *asked == "RegisterStreamConsumer").count();
-    assert_eq!((registered, lock(&fan_out.active).as_deref()), (1, Some(CONSUMER)));
+    assert_eq!(registered, 1);
 }
 
 #[tokio::test]
 async fn a_consumer_on_its_way_out_is_registered_again_when_it_is_gone() {
     let (service, fan_out) = looks("app", &[Ok("DELETING"), MISSING, Ok("ACTIVE")]).await;
-    Source::describe(&fan_out).await.unwrap();
-    assert_eq!(service.asked()[1..], ["DescribeStreamConsumer", "DescribeStreamConsumer", "RegisterStreamConsumer", "DescribeStreamConsumer"]);
+    fan_out.active_consumer().await.unwrap();
+    assert_eq!(
+        service.asked()[1..],
+        [
+            "DescribeStreamConsumer",
+            "DescribeStreamConsumer",
+            "RegisterStreamConsumer",
+            "DescribeStreamConsumer"
+        ]
+    );
 }
 
 #[tokio::test]
 async fn an_arn_without_a_consumer_is_not_registered() {
     let (service, fan_out) = looks(CONSUMER, &[MISSING]).await;
-    let error = Source::describe(&fan_out).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let error = fan_out.active_consumer().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StreamUnusable);
     assert!(error.message().contains(CONSUMER) && error.message().contains("fan_out"), "{error}");
     assert!(!service.asked().contains(&"RegisterStreamConsumer".into()));
 }
@@ -69,7 +86,7 @@ async fn a_stream_without_room_for_a_consumer_says_so() {
         "RegisterStreamConsumer" => Err((400, "LimitExceededException")),
         _ => Ok(usual(operation)),
     });
-    let error = Source::describe(&fan_out(&service)).await.unwrap_err();
+    let error = fan_out(&service).active_consumer().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StreamUnusable);
     assert!(error.message().contains("20 consumers") && error.message().contains("app"), "{error}");
 }
@@ -78,7 +95,7 @@ async fn a_stream_without_room_for_a_consumer_says_so() {
 async fn a_consumer_that_never_becomes_active_is_given_up() {
     let (_service, mut fan_out) = looks("app", &[Ok("CREATING")]).await;
     fan_out.rules.registration = Duration::from_millis(200);
-    let error = Source::describe(&fan_out).await.unwrap_err();
+    let error = fan_out.active_consumer().await.unwrap_err();
     assert_eq!((error.kind(), error.retryable()), (ErrorKind::Service, true));
     assert!(error.message().contains("consumer app of stream clicks is still CREATING"), "{error}");
 }

@@ -185,7 +185,8 @@ impl Service {
         };
         match answer.unwrap_or(Answer::Nothing) {
             Answer::Session(steps) => {
-                let session = Session { steps: steps.into(), state: self.state.clone(), leaving };
+                let session =
+                    Session { steps: steps.into(), state: self.state.clone(), leaving, flushed: false };
                 let response = Response::builder().header("date", DATE);
                 let response = response.header("content-type", "application/vnd.amazon.eventstream");
                 Ok(response.body(Reply::Session(session)).unwrap())
@@ -234,6 +235,7 @@ pub(super) struct Session {
     steps: VecDeque<Step>,
     state: Arc<Mutex<State>>,
     leaving: Arc<Notify>,
+    flushed: bool,
 }
 
 impl Body for Reply {
@@ -245,9 +247,7 @@ impl Body for Reply {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
-            Self::Whole(body) => {
-                Pin::new(body).poll_frame(context).map_err(|never| match never {})
-            }
+            Self::Whole(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Self::Session(session) => session.poll(context),
         }
     }
@@ -262,7 +262,14 @@ impl Session {
                 self.steps.push_front(Step::SendForEver(bytes.clone()));
                 self.send(bytes)
             }
-            Step::Break => Poll::Ready(Some(Err(io::Error::other("the test breaks the connection")))),
+            Step::Break if self.flushed => Poll::Ready(Some(Err(io::Error::other("the test breaks it")))),
+            // What came before is on its way only when the server has waited once.
+            Step::Break => {
+                self.flushed = true;
+                self.steps.push_front(Step::Break);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
             Step::Silence => {
                 self.steps.push_front(Step::Silence);
                 Poll::Pending

@@ -30,10 +30,7 @@ async fn a_session_that_ends_is_followed_by_one_behind_its_last_event() {
     let service = Service::start(sessions.map(Answer::Session)).await;
     let (found, errors) = numbers(&fan_out(&service), 4).await;
     assert_eq!((found, errors), (["1", "6", "7", "8"].map(str::to_owned).into(), Vec::new()));
-    assert_eq!(
-        service.positions(),
-        ["TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER 5", "AFTER_SEQUENCE_NUMBER 7"]
-    );
+    assert_eq!(service.positions(), ["TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER 5", "AFTER_SEQUENCE_NUMBER 7"]);
 }
 
 #[tokio::test]
@@ -168,7 +165,7 @@ async fn a_call_without_an_answer_does_not_hold_up_a_fetch() {
     let service = Service::start([Answer::Nothing, Answer::Session(vec![record(1)])]).await;
     let mut connection = service.connection();
     connection.attempt_timeout = Some(0.5);
-    let fan_out = FanOut { rules: RULES, ..FanOut::new("clicks", "app", connection).unwrap() };
+    let fan_out = FanOut { rules: RULES, ..FanOut::new(kinesis(connection), "app").unwrap() };
     let page = Source::fetch(&fan_out, &shard(), &beginning()).await.unwrap();
     assert!(page.says_nothing());
     let error = next(&fan_out, &beginning()).await.unwrap_err();
