@@ -167,7 +167,8 @@ def kinesis(
             `at` or `after`, or a dict of shard → position, are exact places.
         others: Where the shards start that such places do not name; by default ``"earliest"``.
         fan_out: The name of a consumer, which is registered where the stream has none of that name, or
-            the ARN of one that is. No two readers can share a consumer. It stays registered until `deregister`.
+            the ARN of one that is. No two readers can share a consumer. It stays registered until
+            `deregister`.
         region: Such as ``"eu-west-1"``. The connection's options are those of `dynamodb`.
         endpoint_url: Where the service is, if not at AWS.
         profile: A profile of the AWS configuration files.

@@ -57,6 +57,9 @@ pub(super) fn remembered(checkpoint: &Checkpoint) -> ShardGraph {
     for (id, state) in &checkpoint.shards {
         graph.remember(id, &state.parents, state.finished.is_some());
     }
+    if !checkpoint.shards.is_empty() {
+        graph.expect_parents();
+    }
     graph
 }
 
@@ -76,6 +79,7 @@ impl Run {
     pub(super) fn begin(&mut self, listing: &Listing, now: Now) -> Result<()> {
         self.opened_at = listing.server_time;
         self.accept_history();
+        self.graph.expect_parents();
         if self.resumed && self.snapshot.is_some() && broken::is("captured-again") {
             self.starts.clear();
             self.frontier.state_mut().checkpoint.shards.clear();
