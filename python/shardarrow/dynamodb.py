@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json as json_text
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
-from shardarrow import _native
 from shardarrow.errors import UsageError
 from shardarrow.options import (
     ArrowSchema,
