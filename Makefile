@@ -5,6 +5,8 @@ PYTHON ?= python3
 CARGO ?= cargo
 PIP := -m pip --quiet --disable-pip-version-check
 CARGO_DENY := 0.20.2
+KINESIS_LOCAL := 0.6.2
+CARGO_FUZZ := 0.13.1
 
 export CARGO_TERM_COLOR ?= auto
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -16,7 +18,7 @@ SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src pytho
 
 .PHONY: help
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: .venv-demo/wheel.stamp  ## Mirror a changing table into DuckDB, kill the loader on the way, compare every row
@@ -37,6 +39,23 @@ test-python: python-ready
 test-long: python-ready  ## Run the bulk tests at full size and write docs/test-results.md
 	SHARDARROW_FULL=1 $(CARGO) test --locked --quiet --test simulation
 	SHARDARROW_FULL=1 .venv/bin/python -m pytest -m bulk --record docs/test-results.md
+
+.PHONY: emulators
+emulators: .tools/ferrokinesis/stamp .tools/kinesis-local/stamp  ## Install the emulators of Kinesis that some tests use (one needs npm)
+
+.PHONY: conformance
+conformance: python-ready emulators  ## Ask the fake AWS and emulators (one needs npm) what they do; writes docs/reference/conformance.md
+	.venv/bin/python tests/conformance/table.py docs/reference/conformance.md
+
+# The sanitizer's flags are for nightly compilers; RUSTC_BOOTSTRAP lets the pinned one take them. What is found on
+# the way stays in the target directory, what crashes goes to fuzz/artifacts: fix it and keep it in fuzz/corpus.
+.PHONY: fuzz
+fuzz: SECONDS ?= 60
+fuzz: .tools/bin/cargo-fuzz  ## Fuzz one decoder: make fuzz TARGET=change_page SECONDS=60
+	@test -f fuzz/fuzz_targets/$(TARGET).rs || { echo "TARGET is one of:" $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); exit 2; }
+	mkdir -p $(TARGET_DIR)/fuzz-corpus/$(TARGET)
+	RUSTC_BOOTSTRAP=1 .tools/bin/cargo-fuzz run --target-dir $(TARGET_DIR)/fuzz $(TARGET) \
+		$(TARGET_DIR)/fuzz-corpus/$(TARGET) fuzz/corpus/$(TARGET) -- -max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=4096
 
 .PHONY: check
 check: check-rust check-python  ## Formatting, lints, types, import order, licences
@@ -97,4 +116,16 @@ dist/wheel.stamp: $(SOURCES) .venv-build/venv.stamp
 
 .tools/bin/cargo-deny: Makefile
 	$(CARGO) install --debug --locked --force --root .tools --version $(CARGO_DENY) --target-dir $(TARGET_DIR)/tools cargo-deny
+	@touch $@
+
+.tools/ferrokinesis/stamp: tests/conformance/ferrokinesis/Cargo.lock tests/conformance/ferrokinesis/src/main.rs
+	$(CARGO) build --locked --quiet --manifest-path tests/conformance/ferrokinesis/Cargo.toml --target-dir .tools/ferrokinesis
+	@touch $@
+
+.tools/kinesis-local/stamp: Makefile
+	npm install --silent --prefix .tools/kinesis-local kinesis-local@$(KINESIS_LOCAL)
+	@touch $@
+
+.tools/bin/cargo-fuzz: Makefile
+	$(CARGO) install --debug --locked --force --root .tools --version $(CARGO_FUZZ) --target-dir $(TARGET_DIR)/tools cargo-fuzz
 	@touch $@

@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Throttled,
     /// The service failed on its side.
     Service,
+    /// Another reader holds what was asked for.
+    InUse,
     /// The iterator is older than the service keeps it.
     IteratorExpired,
     /// The position is older than the oldest record the service still has.
@@ -59,7 +61,12 @@ impl ErrorKind {
     pub fn retryable(self) -> bool {
         matches!(
             self,
-            Self::Connection | Self::Throttled | Self::Service | Self::IteratorExpired | Self::BadPage
+            Self::Connection
+                | Self::Throttled
+                | Self::Service
+                | Self::InUse
+                | Self::IteratorExpired
+                | Self::BadPage
         )
     }
 
@@ -74,6 +81,7 @@ impl ErrorKind {
             Self::Connection => "connection",
             Self::Throttled => "throttled",
             Self::Service => "service",
+            Self::InUse => "in_use",
             Self::IteratorExpired => "iterator_expired",
             Self::Trimmed => "trimmed",
             Self::InvalidRequest => "invalid_request",

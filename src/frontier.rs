@@ -70,6 +70,11 @@ impl<State: Fold<Delta> + Clone, Delta> Frontier<State, Delta> {
         self.entries.iter().filter(|entry| entry.batch.is_some()).count()
     }
 
+    /// The first of those batches.
+    pub fn oldest_held(&self) -> Option<u64> {
+        self.entries.iter().find_map(|entry| entry.batch)
+    }
+
     /// Appends an entry; returns its number.
     pub fn push(&mut self, deltas: Vec<Delta>, batch: Option<u64>) -> u64 {
         let done = batch.is_none() && !self.written_elsewhere;

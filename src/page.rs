@@ -30,6 +30,8 @@ pub struct Terms {
     pub opens_at_time: bool,
     /// Whether a page says how far it is behind the end of its shard (`Page::behind`).
     pub tells_lag: bool,
+    /// Whether the service pushes pages: a fetch waits for one itself, and an empty one is no reason to pause.
+    pub pushes: bool,
 }
 
 impl Terms {
@@ -42,6 +44,7 @@ impl Terms {
             shard_bytes_per_second: None,
             opens_at_time: false,
             tells_lag: false,
+            pushes: false,
         }
     }
 }
@@ -90,6 +93,8 @@ pub struct Listing {
     pub status: StreamStatus,
     /// False when some page of a full listing could not be had: what is missing then proves nothing.
     pub complete: bool,
+    /// How long the stream keeps a record now, where the service tells.
+    pub retention: Option<Millis>,
     pub server_time: Option<Millis>,
 }
 
@@ -147,7 +152,29 @@ pub struct Page {
     pub children: Vec<Shard>,
     /// What the listing says of the shard; filled in by the run.
     pub hash_keys: Option<HashKeys>,
+    /// The service's time when it gave the page, or a moment before that.
     pub server_time: Option<Millis>,
+}
+
+impl Page {
+    /// What a fetch gives when the service has pushed nothing yet: neither records nor that there are none.
+    pub fn nothing_yet(shard: &ShardId, cursor: &Cursor) -> Self {
+        Self {
+            shard: shard.clone(),
+            body: Bytes::new(),
+            records: 0..0,
+            next: Some(cursor.clone()),
+            behind: None,
+            children: Vec::new(),
+            hash_keys: None,
+            server_time: None,
+        }
+    }
+
+    /// Whether this is no answer of the service.
+    pub fn says_nothing(&self) -> bool {
+        self.body.is_empty()
+    }
 }
 
 /// One of the parts into which a parallel scan cuts a table: `index` of `total`.

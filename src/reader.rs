@@ -246,7 +246,8 @@ impl Reader {
             }
             None => self.quiet.count(page.server_time, now),
         };
-        let idle = if self.is_behind() { Duration::ZERO } else { idle.pause(self.quiet.calls) };
+        let at_once = self.is_behind() || self.terms.pushes;
+        let idle = if at_once { Duration::ZERO } else { idle.pause(self.quiet.calls) };
         self.due = now + self.pause_behind(page).max(idle);
         if verified <= self.verified {
             return None;
@@ -258,6 +259,13 @@ impl Reader {
             return verified;
         }
         None
+    }
+
+    /// The service has pushed nothing yet: the others have their turn, then the same is asked again.
+    /// That is no success: it says nothing about the shard, and ends no failure.
+    pub fn waited(&mut self, cursor: Cursor, now: Now) {
+        self.phase = Phase::Open(cursor);
+        self.due = now;
     }
 
     fn came(&mut self, page: &Page, now: Now) {

@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::broken;
 use crate::budget::{Backoff, Pace};
 use crate::checkpoint::{SegmentState, SnapshotState};
@@ -41,6 +43,7 @@ struct SegmentReader {
     segment: Segment,
     after: Option<ScanKey>,
     done: bool,
+    scanned: u64,
     asked: bool,
     due: Now,
     backoff: Backoff,
@@ -172,14 +175,15 @@ impl Snapshot {
         true
     }
 
-    /// The next segment to ask, if one may be asked now.
+    /// The next segment to ask, if one may be asked now: the one that has waited longest, so that
+    /// few requests spread over the whole table.
     pub fn next(&self, now: Now) -> Option<(Segment, Option<ScanKey>)> {
         let scanning = matches!(self.slice, Slice::Scanning { until } if now < until);
         if !scanning || !self.units.allow(self.in_flight, now) {
             return None;
         }
         let waiting = |segment: &&SegmentReader| segment.waits() && segment.due <= now;
-        let segment = self.segments.iter().find(waiting)?;
+        let segment = self.segments.iter().filter(waiting).min_by_key(|segment| segment.due)?;
         Some((segment.segment, segment.after.clone()))
     }
 
@@ -215,6 +219,7 @@ impl Snapshot {
             reader.pace.succeed();
             reader.failing = None;
             reader.due = now + reader.pace.interval();
+            reader.scanned += items;
             reader.done = next.is_none();
             reader.after = next;
         }
@@ -248,29 +253,38 @@ impl Snapshot {
         Progress {
             scanned: self.scanned,
             items: self.items,
-            segments: self.segments.len(),
-            segments_done: self.segments.iter().filter(|segment| segment.done).count(),
+            segments: self.segments.iter().map(SegmentReader::progress).collect(),
             seconds_left: self.seconds_left(now),
         }
     }
 
-    /// From the pace so far and the table's own count of its items, which is some hours old.
+    /// From the pace so far, turns of draining included, and the table's own count of its items,
+    /// which is some hours old: a table that has turned out larger tells nothing of what is left.
     fn seconds_left(&self, now: Now) -> Option<f64> {
-        let left = self.items?.saturating_sub(self.scanned) as f64;
+        if self.is_scanned() {
+            return Some(0.0);
+        }
+        let left = self.items?.checked_sub(self.scanned).filter(|left| *left > 0)? as f64;
         let done = (self.scanned - self.scanned_before) as f64;
         let took = now.saturating_sub(self.began?).as_secs_f64();
-        (self.ended.is_none() && done > 0.0).then(|| took / done * left)
+        (done > 0.0).then(|| took / done * left)
     }
 }
 
 /// How far a scan is.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     pub scanned: u64,
     pub items: Option<u64>,
-    pub segments: usize,
-    pub segments_done: usize,
+    pub segments: Vec<SegmentProgress>,
     pub seconds_left: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SegmentProgress {
+    /// Items looked at.
+    pub scanned: u64,
+    pub done: bool,
 }
 
 impl SegmentReader {
@@ -279,6 +293,7 @@ impl SegmentReader {
             segment,
             after: state.after.clone(),
             done: state.done,
+            scanned: state.scanned,
             asked: false,
             due: Duration::ZERO,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
@@ -289,6 +304,10 @@ impl SegmentReader {
 
     fn waits(&self) -> bool {
         !self.done && !self.asked
+    }
+
+    fn progress(&self) -> SegmentProgress {
+        SegmentProgress { scanned: self.scanned, done: self.done }
     }
 }
 
@@ -333,7 +352,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn snapshot(segments: usize, max_read_units: Option<f64>) -> Snapshot {
-        let segment = SegmentState { after: None, done: false };
+        let segment = SegmentState::default();
         let state = SnapshotState { segments: vec![segment; segments], ..SnapshotState::default() };
         Snapshot::resume(&state, SECOND * 10, max_read_units)
     }
@@ -408,8 +427,25 @@ mod tests {
     }
 
     #[test]
+    fn segments_take_turns() {
+        let mut snapshot = snapshot(3, Some(1.0));
+        snapshot.length = SECOND * 100;
+        snapshot.turn(0, false, None, Duration::ZERO);
+        let turns = (0..6).map(|second| {
+            let now = SECOND * second;
+            let (segment, _) = snapshot.next(now).unwrap();
+            snapshot.asked(segment, now);
+            snapshot.answered(segment);
+            snapshot.progressed(segment, key("k"), 1, Some(1.0), now + SECOND / 2);
+            snapshot.units.covered = now + SECOND;
+            segment.index
+        });
+        assert_eq!(turns.collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
     fn a_restart_drains_before_it_scans_on() {
-        let segments = vec![SegmentState { after: key("k"), done: false }];
+        let segments = vec![SegmentState { after: key("k"), ..SegmentState::default() }];
         let state = SnapshotState { segments, slices: 1, ..SnapshotState::default() };
         let mut snapshot = Snapshot::resume(&state, SECOND, None);
         assert!(snapshot.turn(0, false, Some(1), SECOND) && snapshot.may_read_shards());

@@ -1,8 +1,7 @@
 """Aggregates made by another implementation of the format, kept for the tests of the decoder.
 
-``python tests/aggregates.py`` writes ``tests/data/kinesis/aggregates.json`` anew. It needs ``aws-kinesis-agg``
-and ``six``, which that package uses without asking for it. Each case has the records that went in and the
-data that came out.
+``python tests/aggregates.py`` writes ``tests/data/kinesis/aggregates.json`` anew. Each case has the
+records that went in and the data that came out.
 """
 
 import json
@@ -29,7 +28,10 @@ CASES: dict[str, list[Record]] = {
     "one": [("a", None, b"one")],
     "explicit hash keys": [("a", "0", b"x"), ("b", LARGEST, b"y"), ("c", None, b"z"), ("a", "0", b"w")],
     "empty data": [("a", None, b""), ("a", None, b"")],
-    "any bytes, any letters": [("gr\u00fc\u00df \U0001f40b", None, bytes(range(256))), ("\x00\"\\", None, b"\xff")],
+    "any bytes, any letters": [
+        ("gr\u00fc\u00df \U0001f40b", None, bytes(range(256))),
+        ('\x00"\\', None, b"\xff"),
+    ],
     "json": [("k", None, json.dumps({"id": number, "price": 1.5}).encode()) for number in range(5)],
     "long": [("k" * 256, None, b"0123456789" * 500)],
     "many": many(),

@@ -21,6 +21,7 @@ from types import SimpleNamespace
 import duckdb
 import pyarrow as pa
 
+from shardarrow.dynamodb import DynamoDB
 from shardarrow.loaders.base import Loop
 from shardarrow.loaders.duckdb import DuckDBLoader
 from shardarrow.loaders.stop import Stop, on_signals
@@ -116,7 +117,10 @@ class Moment:
         if not (self.snapshot and self.begun):
             return start
         snapshot = {
-            "segments": [{"after": None, "done": True}, {"after": None, "done": self.ready}],
+            "segments": [
+                {"after": None, "done": True, "scanned": self.scanned},
+                {"after": None, "done": self.ready, "scanned": 0},
+            ],
             "slices": 1,
             "ended": 1_700_000_000_000 if self.ready else None,
             "ready": self.ready,
@@ -148,7 +152,12 @@ class Source:
         self.quarantined = {}
         self.idle_checkpoints = []
 
-    def _stream_for_loader(self, saved, **options):
+    _is_unordered = False
+    _check_mode = DynamoDB._check_mode
+    _default_table = DynamoDB._default_table
+
+    def _stream_for_loader(self, saved, *, mode="append", **options):
+        self.mode = mode
         self.streams.append(Stream(self, saved, options))
         return self.streams[-1]
 

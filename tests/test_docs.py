@@ -2,15 +2,18 @@
 
 The Python blocks of a page run in order and share their names, as a reader would type them, in an
 empty directory and with the AWS chain pointing at the emulator, where a table `orders` has three
-orders. A comment `<!-- setup … -->` before a block holds what a reader need not see.
+orders, a Kinesis stream `clicks` three records and `orders-cdc` a change. A comment `<!-- setup … -->`
+before a block holds what a reader need not see.
 """
 
 import ast
 import asyncio
 import inspect
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,25 @@ ORDERS = [
     {"id": {"S": f"order-{number}"}, "amount": {"N": f"{number}9.90"}, "paid": {"BOOL": number > 1}}
     for number in (1, 2, 3)
 ]
+
+
+CLICKS = [b'{"page": "/", "ms": 12}', b'{"page": "/cart", "ms": 7.5}', b'{"page": "/", "user": "ann"}']
+CHANGE = {
+    "awsRegion": "us-east-1",
+    "eventID": "b015b5f0-c095-4b50-8ad0-4279aa3d88c6",
+    "eventName": "INSERT",
+    "userIdentity": None,
+    "recordFormat": "application/json",
+    "tableName": "orders",
+    "dynamodb": {
+        "ApproximateCreationDateTime": 1720740233012995,
+        "ApproximateCreationDateTimePrecision": "MICROSECOND",
+        "Keys": {"id": {"S": "order-1"}},
+        "NewImage": ORDERS[0],
+        "SizeBytes": 30,
+    },
+    "eventSource": "aws:dynamodb",
+}
 
 
 def page_name(page: Path) -> str:
@@ -49,7 +71,24 @@ def reader(
     monkeypatch.chdir(tmp_path)
     tables.make("orders", {"id": "S"})
     tables.put("orders", *ORDERS)
+    with streams(emulator, {"clicks": CLICKS, "orders-cdc": [json.dumps(CHANGE).encode()]}):
+        yield
+
+
+@contextmanager
+def streams(emulator: Emulator, records: dict[str, list[bytes]]) -> Iterator[None]:
+    """Kinesis streams with these records."""
+    kinesis = emulator.client("kinesis")
+    for name, datas in records.items():
+        kinesis.create_stream(StreamName=name, ShardCount=2)
+        kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 0.1})
+        kinesis.put_records(
+            StreamName=name,
+            Records=[{"PartitionKey": f"key {number}", "Data": data} for number, data in enumerate(datas)],
+        )
     yield
+    for name in records:
+        kinesis.delete_stream(StreamName=name)
 
 
 @pytest.fixture

@@ -131,7 +131,9 @@ def test_a_bounded_stream_gives_the_items_then_the_changes_and_ends_ready(
     assert scanned(*batches) == [number for number in range(30) if number != 7]
     assert state(*batches) == {f"key {n}": n for n in range(30) if n != 7}
     assert (found["segments"], found["segments_done"], found["ready"]) == (3, 3, True)
-    assert (found["scanned"], found["slice"]) == (29, "done")
+    assert (found["scanned"], found["slice"], found["seconds_left"]) == (29, "done", 0)
+    assert sum(segment["scanned"] for segment in found["by_segment"]) == 29
+    assert all(segment["done"] for segment in found["by_segment"])
 
 
 def test_rows_of_a_scan_carry_the_attributes_of_changes(orders: Make) -> None:

@@ -428,7 +428,9 @@ class Lines:
 def metrics(**snapshot):
     known = {"scanned": 12_345, "items": 50_000, "segments": 4, "segments_done": 1, "ready": False}
     times = {"slice": "scanning", "seconds_left": None, "hours_to_loss": None}
-    return SimpleNamespace(metrics=lambda: {"lag_seconds": 2.0, "snapshot": {**known, **times, **snapshot}})
+    unread = snapshot.pop("unread_seconds", 3.0)
+    scan = {**known, **times, **snapshot}
+    return SimpleNamespace(metrics=lambda: {"lag_seconds": 2.0, "unread_seconds": unread, "snapshot": scan})
 
 
 def test_progress_tells_the_scan_and_then_the_changes():
@@ -436,20 +438,22 @@ def test_progress_tells_the_scan_and_then_the_changes():
     report.add_state(Moment(1).checkpoint, 0, 0)
     progress = Progress(screen)
     progress(report, metrics())
-    assert screen.line == "scanned 12,345 of about 50,000 items, 0/s"
-    progress(report, metrics(seconds_left=150.0, hours_to_loss=20.0))
+    assert screen.line == "scanned 12,345 of about 50,000 items, 1 of 4 segments done, 0/s"
+    progress(report, metrics(seconds_left=150.0, hours_to_loss=20.0, segments=1))
     assert screen.line == "scanned 12,345 of about 50,000 items, 0/s, about 2 min left"
+    progress(report, metrics(unread_seconds=720.0, segments=1))
+    assert screen.line.endswith("0/s, changes of the last 12 min wait in the stream")
     progress(report, metrics(slice="draining", seconds_left=150.0, hours_to_loss=1.5))
     assert screen.line.endswith("/s, reading the changes made meanwhile, the stream loses changes in 90 min")
     report.add_state(Moment(1, ready=True, scanned=50_000).checkpoint, 0, 0)
     progress(report, metrics(slice="done", ready=True))
-    assert screen.line == "0 changes, 0/s, lag 2.0 s"
+    assert screen.line == "0 rows, 0/s, lag 2.0 s"
     assert screen.notes == [
         "table orders (mirror): starts at 'snapshot'",
         "table orders: snapshot ready: scanned 50,000 items",
     ]
     progress(report, SimpleNamespace(metrics=lambda: {"snapshot": None}))
-    assert screen.line == "0 changes, 0/s, lag unknown"
+    assert screen.line == "0 rows, 0/s, lag unknown"
 
 
 def test_progress_says_nothing_of_a_snapshot_that_was_complete_before():

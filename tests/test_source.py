@@ -43,7 +43,7 @@ def test_importing_needs_no_other_package() -> None:
 
 
 def test_names_that_do_not_work_yet_are_absent() -> None:
-    for name in ("kinesis", "DynamoDBStore"):
+    for name in ("DynamoDBStore",):
         assert name not in sa.__all__
         with pytest.raises(AttributeError):
             getattr(sa, name)
@@ -83,7 +83,7 @@ def test_the_options_of_a_snapshot_cross_to_the_core() -> None:
         "limit": None,
         "scan_only": False,
     }
-    assert config["source"]["enable_stream"] is True
+    assert config["source"]["dynamodb"]["enable_stream"] is True
     assert config_of(sa.dynamodb("orders").stream())["stream"]["snapshot"] == {
         "segments": None,
         "max_read_units": None,
@@ -91,7 +91,7 @@ def test_the_options_of_a_snapshot_cross_to_the_core() -> None:
         "limit": None,
         "scan_only": False,
     }
-    assert config_of(sa.dynamodb("orders").stream())["source"]["enable_stream"] is False
+    assert config_of(sa.dynamodb("orders").stream())["source"]["dynamodb"]["enable_stream"] is False
 
 
 @pytest.mark.parametrize(("start", "scan_only"), [("snapshot", True), ("earliest", False)])

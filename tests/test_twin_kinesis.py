@@ -1,5 +1,7 @@
 """The fake Kinesis, spoken to by boto3: what a real client accepts and understands."""
 
+import datetime as dt
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -233,3 +235,56 @@ def test_a_session_ends_in_virtual_time(twin: Twin, consumer: str, subscribe: Su
     next(events)
     twin.control("advance", ms=60_000)
     assert list(events) == []
+
+
+def test_a_table_streams_into_kinesis(twin: Twin, kinesis: Any) -> None:
+    dynamodb = twin.client("dynamodb")
+    dynamodb.create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    kinesis.create_stream(StreamName="orders", ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName="orders")["StreamDescriptionSummary"]["StreamARN"]
+    target = {"TableName": "orders", "StreamArn": arn}
+    enabled = dynamodb.enable_kinesis_streaming_destination(
+        **target,
+        EnableKinesisStreamingConfiguration={"ApproximateCreationDateTimePrecision": "MICROSECOND"},
+    )
+    assert enabled["DestinationStatus"] == "ACTIVE"
+    dynamodb.put_item(TableName="orders", Item={"id": {"S": "a"}, "b": {"B": b"\xff"}})
+    dynamodb.update_kinesis_streaming_destination(
+        **target,
+        UpdateKinesisStreamingConfiguration={"ApproximateCreationDateTimePrecision": "MILLISECOND"},
+    )
+    dynamodb.delete_item(TableName="orders", Key={"id": {"S": "a"}})
+    dynamodb.disable_kinesis_streaming_destination(**target)
+    (described,) = dynamodb.describe_kinesis_streaming_destination(TableName="orders")[
+        "KinesisDataStreamDestinations"
+    ]
+    assert (described["StreamArn"], described["DestinationStatus"]) == (arn, "DISABLED")
+    insert, remove = (json.loads(record["Data"]) for record in drain(kinesis, "shardId-000000000000"))
+    assert insert["dynamodb"]["NewImage"] == {"id": {"S": "a"}, "b": {"B": "/w=="}}
+    assert insert["dynamodb"]["ApproximateCreationDateTimePrecision"] == "MICROSECOND"
+    assert (remove["eventName"], remove["dynamodb"]["OldImage"]) == ("REMOVE", insert["dynamodb"]["NewImage"])
+    changes = twin.control("channel_history", table="orders")["changes"]
+    assert [change["event_id"] for change in changes] == [insert["eventID"], remove["eventID"]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-301, "Signature expired"), (301, "Signature not yet current")]
+)
+def test_a_distant_clock_is_refused(
+    twin: Twin, monkeypatch: pytest.MonkeyPatch, seconds: int, said: str
+) -> None:
+    twin.control("knobs", set={"signature_ms": 300_000})
+    calls = [twin.client("dynamodb").list_tables, twin.client("kinesis").list_streams]
+    assert [call()["ResponseMetadata"]["HTTPStatusCode"] for call in calls] == [200, 200]
+    then = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: then)
+    for call in calls:
+        with pytest.raises(ClientError) as error:
+            call()
+        assert code(error) == "InvalidSignatureException"
+        assert said in str(error.value)

@@ -30,9 +30,8 @@ def source(text: str) -> Source:
     scheme, name, options = url.parse(text, ["dynamodb", "kinesis", "kinesis+dynamodb"])
     if scheme == "dynamodb":
         return DynamoDB(table=name, **url.convert(options, _OF_TABLE))  # type: ignore[arg-type]
-    if scheme == "kinesis+dynamodb":
-        if options.setdefault("format", "dynamodb") != "dynamodb":
-            raise UsageError(f"a {scheme}:// URL has the format dynamodb; write kinesis:// for another one")
+    if scheme == "kinesis+dynamodb" and options.setdefault("format", "dynamodb") != "dynamodb":
+        raise UsageError(f"a {scheme}:// URL has the format dynamodb; write kinesis:// for another one")
     return Kinesis(name=name, **url.convert(options, _OF_STREAM))  # type: ignore[arg-type]
 
 

@@ -197,6 +197,7 @@ _CLASSES: dict[str, type[ShardArrowError]] = {
 # Kinds that are decided on inside the core; should one come out, it is the nearest of these.
 _CLASSES["trimmed"] = GapError
 _CLASSES["iterator_expired"] = ServiceError
+_CLASSES["in_use"] = ServiceError
 
 
 def _from_native(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json as json_text
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
+from shardarrow import _native
 from shardarrow.errors import UsageError
 from shardarrow.options import ArrowSchema, KinesisStart, keys_config, kinesis_start_config, stream_config
 from shardarrow.source import Source
@@ -19,8 +21,10 @@ class Kinesis(Source):
     name: str
     format: Literal["bytes", "json", "dynamodb"] = "bytes"
     keys: Mapping[str, str] | None = None
+    changes_of: str | None = None
     start: KinesisStart = "earliest"
     others: Literal["earliest", "latest"] | None = None
+    fan_out: str | None = None
 
     _MADE_BY: ClassVar[str] = "kinesis"
     _NAMED_BY: ClassVar[str] = "name"
@@ -33,10 +37,13 @@ class Kinesis(Source):
         """Checks what can be checked without connecting."""
         if not isinstance(self.name, str) or not self.name:
             raise UsageError(f"the stream must be a name or an ARN, not {self.name!r}")
+        if not isinstance(self.fan_out, str | None) or self.fan_out == "":
+            raise UsageError(f"fan_out= must be a consumer's name or its ARN, not {self.fan_out!r}")
         super().__post_init__()
         if self.format != "dynamodb":
             for option, given in (
                 ("keys", self.keys is not None),
+                ("changes_of", self.changes_of is not None),
                 ("images", self.images != "columns"),
                 ("old_image", self.old_image),
             ):
@@ -48,10 +55,23 @@ class Kinesis(Source):
         keys_config(self.keys)
         kinesis_start_config(self.start, self.others)
 
+    def deregister(self) -> None:
+        """Removes the consumer that `fan_out` names from the stream, which nothing else ever does.
+
+        A registered consumer costs by the hour. Whoever reads through it stops, and registers it anew
+        when its name was given. One that is not there is as good as removed.
+
+        Raises:
+            UsageError: The source has no `fan_out`.
+            ShardArrowError: The service refused it, or was not reached.
+        """
+        _native.deregister(json_text.dumps(self._source_config()))
+
     def _source_config(self) -> dict[str, Any]:
         stream = {
             "stream": self.name,
             "keys": keys_config(self.keys),
+            "fan_out": self.fan_out,
             "connection": self._connection_config(),
         }
         return {"kinesis": stream}
@@ -64,18 +84,33 @@ class Kinesis(Source):
             )
         return stream_config(kinesis_start_config(self.start, self.others), options, scan)
 
+    def _decode_config(self, on_bad_record: str) -> dict[str, Any]:
+        return {**super()._decode_config(on_bad_record), "changes_of": self.changes_of}
+
+    @property
+    def _has_one_schema(self) -> bool:
+        """Keys that are learned from the first change are columns that nobody declared."""
+        if self.format == "dynamodb" and self.images == "columns" and self.keys is None:
+            return False
+        return self.format == "bytes" or super()._has_one_schema
+
     def _check_mode(self, mode: str) -> None:
         if mode != "mirror":
             return
+        if self.format == "dynamodb" and self.images == "columns":
+            return
         if self.format == "dynamodb":
             raise UsageError(
-                "mode='mirror' does not work yet for a table's changes that come through Kinesis; "
-                "pass mode='append', or mirror the table itself with sa.dynamodb(...)"
+                "mode='mirror' needs the attributes as columns: leave images='json' out, or append"
             )
         raise UsageError(
             "mode='mirror' needs changes with keys, and the records of a Kinesis stream have none; "
             "pass mode='append'"
         )
+
+    @property
+    def _is_unordered(self) -> bool:
+        return self.format == "dynamodb"
 
     @property
     def _default_table(self) -> str:
@@ -88,8 +123,10 @@ def kinesis(
     *,
     format: Literal["bytes", "json", "dynamodb"] = "bytes",  # noqa: A002 - the word of the service's users
     keys: Mapping[str, str] | None = None,
+    changes_of: str | None = None,
     start: KinesisStart = "earliest",
     others: Literal["earliest", "latest"] | None = None,
+    fan_out: str | None = None,
     region: str | None = None,
     endpoint_url: str | None = None,
     profile: str | None = None,
@@ -111,21 +148,27 @@ def kinesis(
     old_image: bool = False,
     metadata_prefix: str = "_",
     max_columns: int = 1000,
-) -> Source:
-    """A Kinesis stream: its records, read by polling. Nothing connects yet.
+) -> Kinesis:
+    """A Kinesis stream: its records, polled for or pushed. Nothing connects yet.
 
-    Every shard is read at most 5 times and 2 MB a second, as the service allows. Records that the
-    Kinesis Producer Library aggregated are always taken apart.
+    Without `fan_out` every shard is read at most 5 times and 2 MB a second, as the service allows. With
+    it (enhanced fan-out) the service pushes 2 MB a second of each shard to this consumer alone. Records
+    that the Kinesis Producer Library aggregated are always taken apart.
 
     Args:
         name: The stream's name or its ARN.
         format: What the records are. ``"bytes"``: the partition key and the data as they came. ``"json"``:
             JSON objects, whose members become columns. ``"dynamodb"``: changes that a table sends here.
         keys: With ``format="dynamodb"``: the table's keys, such as ``{"customer": "S", "order": "N"}``.
+            Without them they are learned from the first change.
+        changes_of: With ``format="dynamodb"``: only changes of this table, where several send theirs here.
         start: From when, where the checkpoint knows nothing yet: ``"earliest"`` is the oldest record still in
             the stream, ``"latest"`` are records that arrive from now on, a `datetime` is a moment of arrival;
             `at` or `after`, or a dict of shard → position, are exact places.
         others: Where the shards start that such places do not name; by default ``"earliest"``.
+        fan_out: The name of a consumer, which is registered where the stream has none of that name, or
+            the ARN of one that is. No two readers can share a consumer. It stays registered until
+            `deregister`.
         region: Such as ``"eu-west-1"``. The connection's options are those of `dynamodb`.
         endpoint_url: Where the service is, if not at AWS.
         profile: A profile of the AWS configuration files.

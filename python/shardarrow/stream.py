@@ -371,8 +371,10 @@ class Stream:
         """Counts, lag and memory, per shard and in total. It works while the stream is failing too.
 
         ``state`` is ``"opening"``, ``"open"``, ``"ended"``, ``"failed"`` or ``"closed"``; ``batches`` are
-        those handed out, ``held`` those not committed; sizes are bytes. ``retention_used`` is the share of
-        the stream's retention that has passed since nothing was missing: from 1 on changes are lost.
+        those handed out, ``held`` those not committed; sizes are bytes. ``changes_waiting`` are changes that
+        were read and are not committed; those made in the last ``unread_seconds`` may be in the stream still,
+        and the service does not say how many they are. ``retention_used`` is the share of the stream's
+        retention that has passed since nothing was missing: from 1 on changes are lost.
         ``decoded`` counts what is unusual in the records: ``unfit`` values that stand in ``_rest``,
         ``aggregates`` of the Kinesis Producer Library, ``broken_aggregates`` whose checksum is wrong, and
         ``out_of_range`` parts of aggregates that belong to another shard. ``snapshot`` says how far the scan
@@ -466,6 +468,11 @@ class Stream:
     @property
     def _view_has_new_image(self) -> bool:
         return self._described()[4]
+
+    @property
+    def _retention(self) -> float:
+        """How long the stream keeps a record, in seconds."""
+        return self._open_stream().retention() / 1000
 
     def _described(self) -> tuple[str, str, str, list[tuple[str, Literal["S", "N", "B"]]], bool]:
         description = self._known_stream().description()

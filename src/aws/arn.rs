@@ -149,6 +149,52 @@ impl KinesisTarget {
     }
 }
 
+/// A consumer of a Kinesis stream as the user named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsumerTarget {
+    Name(String),
+    /// `arn:aws:kinesis:eu-west-1:123456789012:stream/clicks/consumer/app:1525898737`: the number is
+    /// the moment of its registration in seconds.
+    Arn(String),
+}
+
+impl ConsumerTarget {
+    /// # Errors
+    /// `Usage`, naming the value; also for the ARN of another stream's consumer.
+    pub fn parse(text: &str, stream: &KinesisTarget) -> Result<Self> {
+        if !text.starts_with("arn:") {
+            return match is_stream_name(text) {
+                true => Ok(Self::Name(text.to_owned())),
+                false => Err(Error::usage(format!(
+                    "fan_out {text:?} is not the name of a consumer: \
+                     it must be 1 to 128 letters, digits, '_', '-' or '.'"
+                ))),
+            };
+        }
+        let owner = text.split_once("/consumer/").filter(|(_, consumer)| is_registered_name(consumer));
+        let owner = owner.and_then(|(owner, _)| KinesisTarget::read_arn(owner)).ok_or_else(|| {
+            Error::usage(format!(
+                "fan_out {text:?} is not the ARN of a consumer, such as \
+                 \"arn:aws:kinesis:eu-west-1:123456789012:stream/clicks/consumer/app:1525898737\""
+            ))
+        })?;
+        if owner.name() != stream.name() || stream.arn().is_some() && owner.arn() != stream.arn() {
+            let name = stream.name();
+            return Err(Error::usage(format!(
+                "fan_out {text:?} is a consumer of another stream than {name}"
+            )));
+        }
+        Ok(Self::Arn(text.to_owned()))
+    }
+
+    /// As the user named it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Name(text) | Self::Arn(text) => text,
+        }
+    }
+}
+
 /// The region and the resource of an ARN of this service.
 fn parts_of<'a>(text: &'a str, service: &str) -> Option<(&'a str, &'a str)> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
@@ -167,6 +213,12 @@ fn is_table_name(text: &str) -> bool {
 /// `[a-zA-Z0-9_.-]+`, 1 to 128 characters (API reference of Kinesis, `StreamName`).
 fn is_stream_name(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(is_name_byte)
+}
+
+/// A consumer's name, a colon and the second of its registration.
+fn is_registered_name(text: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.rsplit_once(':').is_some_and(|(name, second)| is_stream_name(name) && is_number(second))
 }
 
 fn is_name_byte(byte: u8) -> bool {
@@ -213,6 +265,23 @@ mod tests {
             let error = KinesisTarget::parse(text).unwrap_err();
             assert_eq!(error.kind(), crate::error::ErrorKind::Usage);
             assert!(error.message().contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn consumers_have_names_and_arns_of_their_stream() {
+        let stream = KinesisTarget::parse("clicks").unwrap();
+        assert_eq!(ConsumerTarget::parse("app", &stream).unwrap(), ConsumerTarget::Name("app".into()));
+        let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks/consumer/app:1525898737";
+        assert_eq!(ConsumerTarget::parse(arn, &stream).unwrap().text(), arn);
+        let other = "arn:aws:kinesis:us-east-1:123456789012:stream/clicks";
+        let bad = ["", "a b", "a:1", "arn:aws:kinesis", &arn[..arn.len() - 11], "arn:/consumer/a:1"];
+        let cases = bad.map(|text| (text, "clicks")).into_iter().chain([(arn, "views"), (arn, other)]);
+        for (text, stream) in cases {
+            let stream = KinesisTarget::parse(stream).unwrap();
+            let error = ConsumerTarget::parse(text, &stream).unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Usage);
+            assert!(error.message().contains("fan_out") && error.message().contains(text), "{error}");
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The SDK signs and sends the request and reads status and headers; the body of a successful
 //! answer goes to the caller as it came, and the SDK gets a small stub to parse in its place.
+//! A body without an end is handed over unread.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,19 +52,40 @@ pub struct Keep {
 #[derive(Clone, Debug)]
 struct Slot {
     kept: Arc<Mutex<Kept>>,
-    stub: Option<&'static [u8]>,
+    /// The body while it is still being sent.
+    unread: Arc<Mutex<Option<SdkBody>>>,
+    wanted: Wanted,
+}
+
+/// What of a successful answer's body is for the caller.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Nothing,
+    /// All of it; the SDK gets these bytes instead.
+    Whole(&'static [u8]),
+    /// The body itself, unread; the SDK gets an empty one.
+    Unread,
 }
 
 impl Keep {
     /// Keeps only what the headers say.
     pub fn headers() -> Self {
-        Self { slot: Slot { kept: Arc::default(), stub: None } }
+        Self::new(Wanted::Nothing)
     }
 
     /// Keeps the body too and shows the SDK `stub` instead, which must have the members its
     /// parser requires.
     pub fn body(stub: &'static [u8]) -> Self {
-        Self { slot: Slot { kept: Arc::default(), stub: Some(stub) } }
+        Self::new(Wanted::Whole(stub))
+    }
+
+    /// Hands the body over as it arrives; the SDK sees an answer that ends at once.
+    pub fn unread_body() -> Self {
+        Self::new(Wanted::Unread)
+    }
+
+    fn new(wanted: Wanted) -> Self {
+        Self { slot: Slot { kept: Arc::default(), unread: Arc::default(), wanted } }
     }
 
     pub fn kept(&self) -> Kept {
@@ -73,11 +95,19 @@ impl Keep {
     pub fn take_body(&self) -> Option<Bytes> {
         self.slot.lock().body.take()
     }
+
+    pub fn take_unread_body(&self) -> Option<SdkBody> {
+        self.slot.lock_unread().take()
+    }
 }
 
 impl Slot {
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_unread(&self) -> std::sync::MutexGuard<'_, Option<SdkBody>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,6 +124,7 @@ impl Intercept for Keep {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         *self.slot.lock() = Kept::default();
+        *self.slot.lock_unread() = None;
         context.request_mut().add_extension(self.slot.clone());
         Ok(())
     }
@@ -152,11 +183,16 @@ impl HttpConnector for CapturingConnector {
         slot.lock().endpoint = authority(request.uri());
         let (response, read_timeout) = (self.inner.call(request), self.read_timeout);
         HttpConnectorFuture::new(async move {
-            let response = response.await?;
+            let mut response = response.await?;
             slot.lock().server_time = date(&response);
-            match slot.stub {
-                Some(stub) if response.status().is_success() => {
+            match slot.wanted {
+                Wanted::Whole(stub) if response.status().is_success() => {
                     keep_body(response, &slot, stub, read_timeout).await
+                }
+                Wanted::Unread if response.status().is_success() => {
+                    *slot.lock_unread() = Some(response.take_body());
+                    *response.body_mut() = SdkBody::empty();
+                    Ok(response)
                 }
                 _ => Ok(response),
             }

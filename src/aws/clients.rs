@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProt
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::capture::{CapturingClient, Keep};
+use super::dedicated::DedicatedClient;
 use super::errors::Call;
 use super::identity::RenewableIdentity;
 use super::{Connection, seconds};
@@ -34,6 +35,8 @@ pub struct Clients {
     pub items: aws_sdk_dynamodb::Client,
     /// For Kinesis streams: makes one attempt per call, as `streams`.
     pub kinesis: aws_sdk_kinesis::Client,
+    /// For answers that go on for minutes: each has a connection of its own.
+    pub fan_out: aws_sdk_kinesis::Client,
     pub region: String,
     identity: RenewableIdentity,
 }
@@ -57,9 +60,20 @@ impl Clients {
             tables: aws_sdk_dynamodb::Client::new(&config),
             items: aws_sdk_dynamodb::Client::from_conf(items_config(&config)),
             kinesis: aws_sdk_kinesis::Client::from_conf(kinesis_config(&config)),
+            fan_out: fan_out_client(&config, DedicatedClient::default()),
             region,
             identity,
         })
+    }
+
+    /// For tests of HTTP/2: subscriptions speak it without TLS.
+    #[cfg(test)]
+    pub(crate) fn with_prior_knowledge(mut self) -> Self {
+        let http = SharedHttpClient::new(DedicatedClient::with_prior_knowledge());
+        let http = SharedHttpClient::new(CapturingClient::new(http));
+        let config = self.fan_out.config().to_builder().http_client(http).build();
+        self.fan_out = aws_sdk_kinesis::Client::from_conf(config);
+        self
     }
 
     /// What a failed call means. Credentials that were refused are forgotten: the next call asks
@@ -247,6 +261,12 @@ fn kinesis_config(config: &SdkConfig) -> aws_sdk_kinesis::Config {
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()
+}
+
+fn fan_out_client(config: &SdkConfig, http: DedicatedClient) -> aws_sdk_kinesis::Client {
+    let http = SharedHttpClient::new(CapturingClient::new(SharedHttpClient::new(http)));
+    let config = kinesis_config(config).to_builder().http_client(http).build();
+    aws_sdk_kinesis::Client::from_conf(config)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::capture::BrokenBody;
-use super::identity::{IdentityFailure, chain};
+use super::identity::IdentityFailure;
+pub(crate) use super::identity::chain;
 use crate::error::{Error, ErrorKind};
 
 /// A call as an error names it.
@@ -148,6 +149,7 @@ pub fn classify(code: Option<&str>, status: u16) -> (ErrorKind, bool) {
         | "RequestLimitExceeded" => ErrorKind::Throttled,
         "InternalServerError"
         | "InternalFailure"
+        | "InternalFailureException"
         | "InternalServerException"
         | "ServiceUnavailable"
         | "ServiceUnavailableException" => ErrorKind::Service,
@@ -252,6 +254,7 @@ mod tests {
             ("KMSOptInRequired", 400, Service, true),
             ("InvalidArgumentException", 400, InvalidRequest, false),
             ("InternalServerError", 500, Service, true),
+            ("InternalFailureException", 400, Service, true),
             ("ServiceUnavailable", 503, Service, true),
             ("ExpiredTokenException", 400, Credentials, true),
             ("InvalidSignatureException", 400, Credentials, true),

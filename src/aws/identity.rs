@@ -90,7 +90,7 @@ impl StdError for IdentityFailure {
 }
 
 /// An error and its causes in one line, each said once.
-pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut line = String::new();
     let mut next = Some(error);
     while let Some(error) = next {

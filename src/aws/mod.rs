@@ -3,6 +3,7 @@
 pub mod arn;
 pub mod capture;
 pub mod clients;
+pub mod dedicated;
 pub mod errors;
 mod identity;
 #[cfg(test)]

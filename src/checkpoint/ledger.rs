@@ -94,6 +94,7 @@ impl SnapshotState {
         if let Some(state) = self.segments.get_mut(segment.index as usize) {
             state.after = after.cloned();
             state.done = after.is_none();
+            state.scanned += items;
         }
     }
 }

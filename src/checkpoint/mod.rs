@@ -57,12 +57,15 @@ pub struct SnapshotState {
     pub ready: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentState {
     /// Everything up to this key is committed.
     pub after: Option<ScanKey>,
     pub done: bool,
+    /// Items looked at so far.
+    #[serde(default)]
+    pub scanned: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

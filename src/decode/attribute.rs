@@ -238,7 +238,7 @@ impl<'a> Cursor<'a> {
 
     /// Appends an attribute value as plain JSON: numbers with all their digits, binary as base64, sets as arrays.
     pub(super) fn write_plain(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
-        if self.write_quick(out) {
+        if !self.is_plain && self.write_quick(out) {
             return Ok(());
         }
         let tag = self.enter_attribute()?;

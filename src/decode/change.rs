@@ -5,7 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::Skip;
-use super::envelope::{Envelope, Glance, Part};
+use super::envelope::{Envelope, Glance, Origin, Part};
+use super::hash::ImageHashes;
 use super::json::{Cursor, Fallible, bad_record};
 use super::metadata::{About, Op, Row};
 use super::rows::{Items, Progress, Records, RowDecoder};
@@ -68,11 +69,41 @@ fn take<'a, I: Items>(
     cursor: &mut Cursor<'a>,
     shard: i32,
 ) -> Fallible<Envelope<'a>> {
-    let (row, start, items) = (rows.rows, cursor.at, &mut rows.items);
-    let envelope = Envelope::read(cursor, |part, cursor| match part {
-        Part::Keys => items.keys(row, cursor),
-        Part::NewImage => items.new_image(row, cursor),
-        Part::OldImage => items.old_image(row, cursor),
+    let start = cursor.at;
+    let Change { envelope, op, hashes } = read(Origin::Streams, rows, cursor)?;
+    if envelope.sequence.is_none() {
+        return bad_record("it has no SequenceNumber");
+    }
+    let Envelope { micros, sequence, event_id, ttl, .. } = envelope;
+    let about = About::Change { event_id, ttl, hashes };
+    rows.end_row(cursor.at - start, shard, &Row { op, micros, sequence, part: None, about })?;
+    Ok(envelope)
+}
+
+/// A change whose keys and images are in the row at hand.
+pub(super) struct Change<'a> {
+    pub(super) envelope: Envelope<'a>,
+    pub(super) op: Op,
+    pub(super) hashes: ImageHashes,
+}
+
+/// Takes keys and images of the change at the cursor into the row at hand.
+pub(super) fn read<'a, I: Items>(
+    origin: Origin,
+    rows: &mut RowDecoder<I>,
+    cursor: &mut Cursor<'a>,
+) -> Fallible<Change<'a>> {
+    let (row, hashing, items) = (rows.rows, rows.hashes_images, &mut rows.items);
+    let mut hashes = ImageHashes::default();
+    let envelope = Envelope::read(origin, cursor, |part, cursor| {
+        if hashing {
+            hashes.take(part, cursor)?;
+        }
+        match part {
+            Part::Keys => items.keys(row, cursor),
+            Part::NewImage => items.new_image(row, cursor),
+            Part::OldImage => items.old_image(row, cursor),
+        }
     })?;
     if envelope.keys.is_none() {
         keys_elsewhere(rows, cursor, &envelope)?;
@@ -81,13 +112,7 @@ fn take<'a, I: Items>(
     if op == Op::Remove && envelope.new_image.is_some() {
         return bad_record("it removes the item, but has a new image");
     }
-    if envelope.sequence.is_none() {
-        return bad_record("it has no SequenceNumber");
-    }
-    let Envelope { micros, sequence, event_id, ttl, .. } = envelope;
-    let about = About::Change { event_id, ttl };
-    rows.end_row(cursor.at - start, shard, &Row { op, micros, sequence, part: None, about })?;
-    Ok(envelope)
+    Ok(Change { envelope, op, hashes })
 }
 
 #[cold]

@@ -1,7 +1,9 @@
-//! What stands around the images of a DynamoDB Streams record.
+//! What stands around the images of a change, as DynamoDB Streams gives it or as Kinesis delivers it.
 //!
 //! Names are compared without case: the service writes `eventName`, SDKs and their users also
 //! `EventName`, `eventId`, `Dynamodb`. Unknown members are passed over.
+
+use arrow_schema::TimeUnit;
 
 use super::json::{Cursor, Fallible, Text, bad_record};
 use super::metadata::Op;
@@ -16,6 +18,15 @@ pub(super) enum Part {
     OldImage,
 }
 
+/// Who brings a change. Through Kinesis its time is in milliseconds, or in microseconds where
+/// `ApproximateCreationDateTimePrecision` says so, which may change in mid-stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Origin {
+    #[default]
+    Streams,
+    Kinesis,
+}
+
 #[derive(Default)]
 pub(super) struct Envelope<'a> {
     pub(super) event_id: Option<Text<'a>>,
@@ -23,6 +34,12 @@ pub(super) struct Envelope<'a> {
     pub(super) micros: Option<i64>,
     pub(super) sequence: Option<&'a [u8]>,
     pub(super) ttl: bool,
+    /// Of a change that Kinesis delivers: its table.
+    pub(super) table: Option<Text<'a>>,
+    origin: Origin,
+    /// The time of such a change, whose unit stands elsewhere, often behind it.
+    ticks: Option<&'a [u8]>,
+    ticks_are_micros: Option<bool>,
     /// Where the value of each part begins.
     pub(super) keys: Option<usize>,
     pub(super) new_image: Option<usize>,
@@ -30,12 +47,13 @@ pub(super) struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads the record at the cursor; `visit` takes the parts, each standing at its object.
+    /// Reads the change at the cursor; `visit` takes the parts, each standing at its object.
     pub(super) fn read(
+        origin: Origin,
         cursor: &mut Cursor<'a>,
         mut visit: impl FnMut(Part, &mut Cursor<'a>) -> Fallible<()>,
     ) -> Fallible<Self> {
-        let mut envelope = Self::default();
+        let mut envelope = Self { origin, ..Self::default() };
         let mut change_seen = false;
         cursor.members(|cursor, name| match name.raw() {
             b"eventID" => envelope.event_id(cursor),
@@ -48,9 +66,25 @@ impl<'a> Envelope<'a> {
                 envelope.change(&mut change_seen, cursor, &mut visit)
             }
             other if other.eq_ignore_ascii_case(b"userIdentity") => envelope.identity(cursor),
+            other if envelope.origin == Origin::Kinesis && other.eq_ignore_ascii_case(b"tableName") => {
+                envelope.table(cursor)
+            }
             _ => cursor.skip_value(),
         })?;
+        if let Some(ticks) = envelope.ticks {
+            envelope.micros = Some(time::to_micros(ticks, envelope.unit())?);
+        }
         Ok(envelope)
+    }
+
+    /// A change with a sequence number of DynamoDB Streams was put into the Kinesis stream by something
+    /// that reads those, and has their seconds.
+    fn unit(&self) -> TimeUnit {
+        match (self.ticks_are_micros, self.sequence) {
+            (Some(true), _) => TimeUnit::Microsecond,
+            (None, Some(_)) => TimeUnit::Second,
+            _ => TimeUnit::Millisecond,
+        }
     }
 
     fn event_id(&mut self, cursor: &mut Cursor<'a>) -> Fallible<()> {
@@ -120,6 +154,9 @@ impl<'a> Envelope<'a> {
                 other if other.eq_ignore_ascii_case(b"approximateCreationDateTime") => {
                     return self.time(cursor);
                 }
+                other if other.eq_ignore_ascii_case(b"approximateCreationDateTimePrecision") => {
+                    return self.precision(cursor);
+                }
                 _ => return cursor.skip_value(),
             };
             if cursor.take(b"null") {
@@ -148,7 +185,40 @@ impl<'a> Envelope<'a> {
         if cursor.take(b"null") {
             return Ok(());
         }
-        self.micros = Some(once(self.micros, moment(cursor)?, "ApproximateCreationDateTime")?);
+        let what = "ApproximateCreationDateTime";
+        if self.origin == Origin::Kinesis && cursor.byte() != Some(b'"') {
+            let Some(b'-' | b'0'..=b'9') = cursor.byte() else { return cursor.mismatch("a time") };
+            self.ticks = Some(once(self.ticks, cursor.number()?, what)?);
+        } else {
+            self.micros = Some(once(self.micros, moment(cursor)?, what)?);
+        }
+        Ok(())
+    }
+
+    fn precision(&mut self, cursor: &mut Cursor<'a>) -> Fallible<()> {
+        if self.origin == Origin::Streams || cursor.byte() == Some(b'n') {
+            return cursor.skip_value();
+        }
+        let what = "ApproximateCreationDateTimePrecision";
+        let name = cursor.string()?;
+        let are_micros = match name.raw() {
+            b"MILLISECOND" => false,
+            b"MICROSECOND" => true,
+            _ => {
+                return bad_record(format!(
+                    "{what} {:?} is neither MILLISECOND nor MICROSECOND",
+                    name.lossy()
+                ));
+            }
+        };
+        self.ticks_are_micros = Some(once(self.ticks_are_micros, are_micros, what)?);
+        Ok(())
+    }
+
+    fn table(&mut self, cursor: &mut Cursor<'a>) -> Fallible<()> {
+        if !cursor.take(b"null") {
+            self.table = Some(once(self.table, cursor.string()?, "tableName")?);
+        }
         Ok(())
     }
 }

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::envelope::Glance;
+use super::envelope::{Glance, Part};
+use super::hash::ImageHashes;
 use super::json::{Cursor, Fallible};
 use super::metadata::{About, Op, Row};
 use super::rows::{Items, Progress, Records, RowDecoder, another};
@@ -63,8 +64,12 @@ impl Records for Scanned<'_> {
         progress: &mut Progress<'a>,
     ) -> Fallible<()> {
         let start = cursor.at;
+        let mut hashes = ImageHashes::default();
+        if rows.hashes_images {
+            hashes.take(Part::NewImage, cursor)?;
+        }
         rows.items.item(rows.rows, cursor)?;
-        let about = About::Change { event_id: None, ttl: false };
+        let about = About::Change { event_id: None, ttl: false, hashes };
         let row = Row { op: Op::Snapshot, micros: self.micros, sequence: None, part: None, about };
         rows.end_row(cursor.at - start, shard, &row)?;
         progress.pushed.rows += 1;

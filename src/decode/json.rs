@@ -59,11 +59,6 @@ impl<'a> Cursor<'a> {
         Self { bytes, at, depth: 0, is_plain: false }
     }
 
-    /// Over plain JSON instead of DynamoDB JSON.
-    pub(super) fn plain(bytes: &'a [u8], at: usize) -> Self {
-        Self { is_plain: true, ..Self::new(bytes, at) }
-    }
-
     /// The bytes from `start` up to the cursor.
     pub(super) fn since(&self, start: usize) -> &'a [u8] {
         self.bytes.get(start..self.at).unwrap_or_default()

@@ -1,5 +1,7 @@
 //! Pages of a Kinesis stream: deliveries, the parts of aggregates among them, and what their data is.
 
+mod changes;
+mod parts;
 mod quarantine;
 
 use std::cell::{Cell, RefCell};
@@ -9,14 +11,14 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 
-use super::aggregate::{Aggregate, Form};
+use super::aggregate::Form;
 use super::change::record_error;
 use super::delivery::{self, Delivery};
 use super::envelope::Glance;
 use super::json::{Cursor, Fallible, Reason, bad_record};
 use super::metadata::{About, Op, Row};
 use super::rows::{Items, Progress, Records, RowDecoder};
-use super::{Counts, DecodeOptions, Decoder, Format, OnBadRecord, Pushed, Room, SchemaState, Skip};
+use super::{Counts, DecodeOptions, Decoder, Format, Pushed, Room, SchemaState, Skip};
 use crate::error::{Error, Result};
 use crate::page::{ItemsPage, Page};
 use crate::position::{SequenceNumber, ShardId};
@@ -29,6 +31,9 @@ pub(super) struct KinesisDecoder<I> {
     rows: RowDecoder<I>,
     format: Format,
     counts: Counts,
+    /// Whose changes they are: of the only table asked for, or of the first that came.
+    table: Option<String>,
+    only: bool,
     /// Where the last push ended inside an aggregate.
     stopped: Option<Stopped>,
     /// Room for the data of a record, used again and again.
@@ -50,6 +55,8 @@ impl<I: Items> KinesisDecoder<I> {
             rows: RowDecoder::new(options, items),
             format: options.format,
             counts: Counts::default(),
+            table: options.changes_of.clone(),
+            only: options.changes_of.is_some(),
             stopped: None,
             room: Vec::new(),
         }
@@ -78,12 +85,15 @@ impl<I: Items> Decoder for KinesisDecoder<I> {
             format: self.format,
             counts: Cell::default(),
             cut: Cell::default(),
+            table: RefCell::new(self.table.clone()),
+            only: self.only,
             room: RefCell::new(std::mem::take(&mut self.room)),
         };
         let pushed = self.rows.push_page(&deliveries, from, room);
-        let Deliveries { counts, cut, room, .. } = deliveries;
+        let Deliveries { counts, cut, table, room, .. } = deliveries;
         self.room = room.into_inner();
         let mut pushed = pushed?;
+        self.table = table.into_inner();
         self.counts.add(counts.get());
         if let (Some(start), Some(1..), Some(through)) = (pushed.rest, cut.get(), &pushed.last) {
             self.stopped = Some(Stopped { body: page.body.clone(), start, through: through.clone() });
@@ -94,6 +104,9 @@ impl<I: Items> Decoder for KinesisDecoder<I> {
 
     fn push_items(&mut self, page: &ItemsPage, from: usize, room: Room) -> Result<Pushed> {
         match self.format {
+            Format::Dynamodb if !self.rows.items.knows_keys() => {
+                Err(Error::internal("items of a table were scanned, but nobody said what its keys are"))
+            }
             Format::Streams | Format::Dynamodb => self.rows.push_items(page, from, room),
             Format::Bytes | Format::Json => {
                 Err(Error::internal("items of a table were scanned for a stream that has none"))
@@ -134,6 +147,8 @@ struct Deliveries<'p> {
     counts: Cell<Counts>,
     /// The part at which the aggregate at hand was given up.
     cut: Cell<Option<u32>>,
+    table: RefCell<Option<String>>,
+    only: bool,
     room: RefCell<Vec<u8>>,
 }
 
@@ -196,8 +211,8 @@ impl Records for Deliveries<'_> {
             explicit_hash_key: None,
             data: &data,
         };
-        self.row(rows, &payload, shard).or_else(|fault| bad_record(reason_of(*fault)))?;
-        progress.pushed.rows += 1;
+        let taken = self.row(rows, &payload, shard).or_else(|fault| bad_record(reason_of(*fault)))?;
+        self.took(taken, progress);
         progress.used(Some(delivery.sequence), delivery.arrived);
         Ok(())
     }
@@ -239,94 +254,47 @@ impl Deliveries<'_> {
         Ok(left_out)
     }
 
-    /// How many parts of a record are behind the position already.
-    fn parts_used(&self, record: &SequenceNumber) -> u32 {
-        let through = self.skip.through.as_ref();
-        let sub = through.and_then(|through| through.sub().filter(|sub| record.part(*sub) == *through));
-        sub.map_or(0, |sub| sub.saturating_add(1))
-    }
-
-    /// Adds the parts of an aggregate, each as a row. All of them come into one batch.
-    fn parts<'a, I: Items>(
-        &self,
-        rows: &mut RowDecoder<I>,
-        delivery: &Delivery<'a>,
-        aggregate: &Aggregate<'_>,
-        shard: i32,
-        progress: &mut Progress<'a>,
-    ) -> Fallible<()> {
-        let record = delivery.number()?;
-        let used = self.parts_used(&record);
-        self.count(|counts| counts.aggregates += u64::from(used == 0));
-        for (number, part) in (0u32..).zip(aggregate.parts()) {
-            if number < used {
+    fn took(&self, taken: Taken, progress: &mut Progress<'_>) {
+        match taken {
+            Taken::Row => progress.pushed.rows += 1,
+            Taken::OfOtherTable => {
                 progress.pushed.skipped += 1;
-                continue;
-            }
-            let Ok(part) = part else { return bad_record("it is an aggregate that cannot be read twice") };
-            let payload = Payload {
-                sequence: delivery.sequence,
-                part: Some(number),
-                arrived: delivery.arrived,
-                partition_key: part.partition_key.as_bytes(),
-                explicit_hash_key: part.explicit_hash_key.map(str::as_bytes),
-                data: part.data,
-            };
-            match self.row(rows, &payload, shard) {
-                Ok(()) => progress.pushed.rows += 1,
-                Err(fault) => {
-                    let reason = reason_of(*fault);
-                    rows.undo(rows.rows);
-                    if rows.on_bad_record == OnBadRecord::Fail {
-                        return self.cut_at(number, &record, delivery.arrived, reason, progress);
-                    }
-                    let sequence = record.part(number);
-                    progress.pushed.quarantined.push(quarantine::part(sequence, &payload, reason));
-                }
-            }
-            if self.page.hash_keys.is_some_and(|shard| part.is_outside(shard)) {
-                self.count(|counts| counts.out_of_range += 1);
+                self.count(|counts| counts.other_tables += 1);
             }
         }
-        progress.used(Some(delivery.sequence), delivery.arrived);
-        Ok(())
     }
 
-    /// Gives up an aggregate at a bad part, right behind the part before.
-    fn cut_at(
-        &self,
-        part: u32,
-        record: &SequenceNumber,
-        arrived: Option<i64>,
-        reason: String,
-        progress: &mut Progress<'_>,
-    ) -> Fallible<()> {
-        self.cut.set(Some(part));
-        if let Some(before) = part.checked_sub(1) {
-            progress.bad(Some(record.part(before)), arrived);
-        }
-        bad_record(reason)
-    }
-
-    /// Adds one row; after an error parts of it may be in.
-    fn row<I: Items>(&self, rows: &mut RowDecoder<I>, payload: &Payload<'_>, shard: i32) -> Fallible<()> {
+    /// Adds one row, if it is wanted; after an error parts of it may be in.
+    fn row<I: Items>(&self, rows: &mut RowDecoder<I>, payload: &Payload<'_>, shard: i32) -> Fallible<Taken> {
         let (number, data) = (rows.rows, payload.data);
         match self.format {
-            Format::Json => Cursor::over_object(data, |cursor| rows.items.item(number, cursor))?,
-            _ => rows.items.item(number, &mut Cursor::new(data, 0))?,
+            Format::Dynamodb | Format::Streams => return self.change(rows, payload, shard),
+            Format::Json => {
+                let mut cursor = Cursor::enter_data(data, true, ONE_OBJECT)?;
+                rows.items.item(number, &mut cursor)?;
+                cursor.leave_data(ONE_OBJECT)?;
+            }
+            Format::Bytes => rows.items.item(number, &mut Cursor::new(data, 0))?,
         }
-        let about = About::Delivery {
-            partition_key: payload.partition_key,
-            explicit_hash_key: payload.explicit_hash_key,
-        };
-        let row = Row {
-            op: Op::Put,
-            micros: payload.arrived,
-            sequence: Some(payload.sequence),
-            part: payload.part,
-            about,
-        };
-        rows.end_row(payload.data.len(), shard, &row)
+        let Payload { partition_key, explicit_hash_key, .. } = *payload;
+        let about = About::Delivery { partition_key, explicit_hash_key };
+        rows.end_row(data.len(), shard, &payload.row(Op::Put, payload.arrived, about))?;
+        Ok(Taken::Row)
+    }
+}
+
+/// What became of a record of a user.
+#[derive(Clone, Copy)]
+enum Taken {
+    Row,
+    OfOtherTable,
+}
+
+const ONE_OBJECT: &str = "format=\"json\" takes one object a record; format=\"bytes\" takes any data";
+
+impl<'a> Payload<'a> {
+    fn row(&self, op: Op, micros: Option<i64>, about: About<'a>) -> Row<'a> {
+        Row { op, micros, sequence: Some(self.sequence), part: self.part, about }
     }
 }
 

@@ -10,7 +10,8 @@ use arrow_buffer::ScalarBuffer;
 use arrow_schema::{DataType, Field, TimeUnit};
 
 use super::column::{BitsColumn, BytesColumn, Validity, disagree};
-use super::json::{Fallible, Text};
+use super::hash::{HASH_BYTES, HashColumn, ImageHashes};
+use super::json::{Fallible, Text, bad_record};
 use super::{DecodeOptions, Format};
 use crate::error::Result;
 use crate::position::ShardId;
@@ -33,44 +34,45 @@ const OPS: [&str; 5] = ["insert", "modify", "remove", "snapshot", "put"];
 /// Which columns there are besides `_op`, `_time`, `_shard` and `_sequence`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
-    /// Of a change of an item.
-    Change,
+    /// Of a change of an item; with hashes of its images or without.
+    Change { hashes: bool },
     /// Of a record that somebody put into a stream.
     Delivery,
 }
 
+const HASHES: [&str; 2] = ["new_hash", "old_hash"];
+const HASH_TYPE: DataType = DataType::FixedSizeBinary(HASH_BYTES as i32);
 const FIRST: [&str; 4] = ["op", "time", "shard", "sequence"];
 
 impl Layout {
     fn of(options: &DecodeOptions) -> Self {
         match options.format {
-            Format::Streams | Format::Dynamodb => Self::Change,
+            Format::Streams | Format::Dynamodb => Self::Change { hashes: options.image_hashes },
             Format::Bytes | Format::Json => Self::Delivery,
         }
     }
 
-    fn own_names(self) -> [&'static str; 2] {
-        match self {
-            Self::Change => ["event_id", "ttl"],
-            Self::Delivery => ["partition_key", "explicit_hash_key"],
-        }
-    }
-
-    fn own_fields(self, prefix: &str) -> [Field; 2] {
-        let types = match self {
-            Self::Change => [(DataType::Utf8, true), (DataType::Boolean, false)],
-            Self::Delivery => [(DataType::Utf8, false), (DataType::Utf8, true)],
+    /// Names, types, and whether there may be a null.
+    fn own(self) -> Vec<(&'static str, DataType, bool)> {
+        let mut own = match self {
+            Self::Change { .. } => {
+                vec![("event_id", DataType::Utf8, true), ("ttl", DataType::Boolean, false)]
+            }
+            Self::Delivery => {
+                vec![("partition_key", DataType::Utf8, false), ("explicit_hash_key", DataType::Utf8, true)]
+            }
         };
-        let [(first, first_null), (second, second_null)] = types;
-        let names = self.own_names().map(|name| format!("{prefix}{name}"));
-        let [first_name, second_name] = names;
-        [Field::new(first_name, first, first_null), Field::new(second_name, second, second_null)]
+        if let Self::Change { hashes: true } = self {
+            own.extend(HASHES.map(|name| (name, HASH_TYPE, true)));
+        }
+        own
     }
 }
 
 /// Names that attributes cannot have as columns; `_old` is reserved whether it is asked for or not.
 pub(super) fn names(options: &DecodeOptions) -> impl Iterator<Item = String> + '_ {
-    let names = FIRST.into_iter().chain(Layout::of(options).own_names()).chain(["old", "rest"]);
+    let own = Layout::of(options).own().into_iter().map(|(name, ..)| name);
+    let names = FIRST.into_iter().chain(own).chain(["old", "rest"]);
     names.map(|name| format!("{}{name}", options.metadata_prefix))
 }
 
@@ -85,13 +87,13 @@ pub(super) struct Row<'a> {
 }
 
 pub(super) enum About<'a> {
-    Change { event_id: Option<Text<'a>>, ttl: bool },
+    Change { event_id: Option<Text<'a>>, ttl: bool, hashes: ImageHashes },
     Delivery { partition_key: &'a [u8], explicit_hash_key: Option<&'a [u8]> },
 }
 
 #[derive(Debug)]
 enum OwnColumns {
-    Change { event_ids: BytesColumn, ttls: BitsColumn },
+    Change { event_ids: BytesColumn, ttls: BitsColumn, hashes: Option<[HashColumn; 2]> },
     Delivery { partition_keys: BytesColumn, explicit_hash_keys: BytesColumn },
 }
 
@@ -113,7 +115,11 @@ pub(super) struct Metadata {
 impl OwnColumns {
     fn new(layout: Layout) -> Self {
         match layout {
-            Layout::Change => Self::Change { event_ids: BytesColumn::default(), ttls: BitsColumn::default() },
+            Layout::Change { hashes } => Self::Change {
+                event_ids: BytesColumn::default(),
+                ttls: BitsColumn::default(),
+                hashes: hashes.then(Default::default),
+            },
             Layout::Delivery => Self::Delivery {
                 partition_keys: BytesColumn::default(),
                 explicit_hash_keys: BytesColumn::default(),
@@ -123,11 +129,14 @@ impl OwnColumns {
 
     fn push(&mut self, index: usize, about: &About<'_>) -> Fallible<()> {
         match (self, about) {
-            (Self::Change { event_ids, ttls }, About::Change { event_id, ttl }) => {
+            (Self::Change { event_ids, ttls, hashes }, About::Change { event_id, ttl, hashes: images }) => {
                 if let Some(id) = event_id {
                     event_ids.push(index, |out| id.append_to(out))?;
                 }
                 ttls.push(*ttl);
+                for (column, hash) in hashes.iter_mut().flatten().zip(images.both()) {
+                    column.push(hash);
+                }
             }
             (
                 Self::Delivery { partition_keys, explicit_hash_keys },
@@ -138,10 +147,9 @@ impl OwnColumns {
                     push_bytes(explicit_hash_keys, index, key)?;
                 }
             }
-            // A decoder makes rows of one layout only.
-            (Self::Change { ttls, .. }, About::Delivery { .. }) => ttls.push(false),
-            (Self::Delivery { partition_keys, .. }, About::Change { .. }) => {
-                push_bytes(partition_keys, index, b"")?;
+            // The rows of a format have one layout.
+            (Self::Change { .. }, About::Delivery { .. }) | (Self::Delivery { .. }, About::Change { .. }) => {
+                return bad_record("it is of another format than the columns");
             }
         }
         Ok(())
@@ -149,9 +157,10 @@ impl OwnColumns {
 
     fn truncate(&mut self, rows: usize) {
         match self {
-            Self::Change { event_ids, ttls } => {
+            Self::Change { event_ids, ttls, hashes } => {
                 event_ids.truncate(rows);
                 ttls.truncate(rows);
+                hashes.iter_mut().flatten().for_each(|column| column.truncate(rows));
             }
             Self::Delivery { partition_keys, explicit_hash_keys } => {
                 partition_keys.truncate(rows);
@@ -162,22 +171,30 @@ impl OwnColumns {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Change { event_ids, ttls } => event_ids.bytes() + ttls.bytes(),
+            Self::Change { event_ids, ttls, hashes } => {
+                let hashes: usize = hashes.iter().flatten().map(HashColumn::bytes).sum();
+                event_ids.bytes() + ttls.bytes() + hashes
+            }
             Self::Delivery { partition_keys, explicit_hash_keys } => {
                 partition_keys.bytes() + explicit_hash_keys.bytes()
             }
         }
     }
 
-    fn finish(&mut self, rows: usize) -> Result<[ArrayRef; 2]> {
-        Ok(match self {
-            Self::Change { event_ids, ttls } => {
-                [event_ids.finish_text(rows)?, Arc::new(BooleanArray::new(ttls.finish(), None))]
+    fn finish(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+        match self {
+            Self::Change { event_ids, ttls, hashes } => {
+                let mut arrays = vec![event_ids.finish_text(rows)?];
+                arrays.push(Arc::new(BooleanArray::new(ttls.finish(), None)));
+                for column in hashes.iter_mut().flatten() {
+                    arrays.push(column.finish()?);
+                }
+                Ok(arrays)
             }
             Self::Delivery { partition_keys, explicit_hash_keys } => {
-                [partition_keys.finish_text(rows)?, explicit_hash_keys.finish_text(rows)?]
+                Ok(vec![partition_keys.finish_text(rows)?, explicit_hash_keys.finish_text(rows)?])
             }
-        })
+        }
     }
 }
 
@@ -211,10 +228,9 @@ impl Metadata {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         let types = [dictionary(DataType::Int8), time, dictionary(DataType::Int32), DataType::Utf8];
         let nullable = [false, true, false, true];
-        let first = FIRST.iter().zip(types).zip(nullable);
-        let first = first
-            .map(|((name, kind), nullable)| Field::new(format!("{}{name}", self.prefix), kind, nullable));
-        first.chain(self.layout.own_fields(&self.prefix)).collect()
+        let first = FIRST.into_iter().zip(types).zip(nullable).map(|((name, kind), null)| (name, kind, null));
+        let field = |(name, kind, null)| Field::new(format!("{}{name}", self.prefix), kind, null);
+        first.chain(self.layout.own()).map(field).collect()
     }
 
     /// The number of a shard in the dictionary of this batch.
@@ -264,15 +280,15 @@ impl Metadata {
         let times = TimestampMicrosecondArray::new(ScalarBuffer::from(times), self.timed.finish());
         let shards = PrimitiveArray::<Int32Type>::new(ScalarBuffer::from(shards), None);
         let dictionary = self.dictionary.finish();
-        let [first, second] = self.own.finish(rows)?;
-        Ok(vec![
+        let own = self.own.finish(rows)?;
+        let mut arrays: Vec<ArrayRef> = vec![
             Arc::new(DictionaryArray::try_new(ops, Arc::clone(&self.op_values)).map_err(disagree)?),
             Arc::new(times.with_timezone(Arc::clone(&self.zone))),
             Arc::new(DictionaryArray::try_new(shards, dictionary).map_err(disagree)?),
             self.sequences.finish_text(rows)?,
-            first,
-            second,
-        ])
+        ];
+        arrays.extend(own);
+        Ok(arrays)
     }
 }
 

@@ -7,6 +7,7 @@ mod column;
 mod conform;
 mod delivery;
 mod envelope;
+mod hash;
 mod image;
 mod item;
 mod json;
@@ -15,6 +16,7 @@ mod kinesis;
 mod metadata;
 mod names;
 mod number;
+mod options;
 mod payload;
 mod plain;
 mod raw;
@@ -40,6 +42,9 @@ use crate::position::SequenceNumber;
 
 pub use self::conform::conform;
 pub use self::kind::{JSON_MARK, NUMBER_MARK};
+pub use self::options::{
+    DeclaredColumn, DecodeOptions, Format, Images, JsonFields, Nested, Numbers, OnBadRecord,
+};
 pub use self::table::KEYS_MARK;
 pub use self::words::type_words;
 
@@ -146,6 +151,8 @@ pub struct Counts {
     pub broken_aggregates: u64,
     /// Parts of aggregates whose hash key is not one of their shard's; rows like all others.
     pub out_of_range: u64,
+    /// Changes left out because they are of another table.
+    pub other_tables: u64,
 }
 
 impl Counts {
@@ -154,115 +161,8 @@ impl Counts {
         self.aggregates += other.aggregates;
         self.broken_aggregates += other.broken_aggregates;
         self.out_of_range += other.out_of_range;
+        self.other_tables += other.other_tables;
     }
-}
-
-/// What the columns are. Every default is the one of the public surface.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DecodeOptions {
-    /// What the records of the pages are.
-    pub format: Format,
-    /// Fixes the attribute columns; nothing is inferred then.
-    pub schema: Option<Vec<DeclaredColumn>>,
-    /// Only these attributes; keys are always kept.
-    pub columns: Option<Vec<String>>,
-    pub numbers: Numbers,
-    pub nested: Nested,
-    pub json: JsonFields,
-    pub images: Images,
-    pub old_image: bool,
-    /// What the names of metadata columns begin with.
-    pub metadata_prefix: String,
-    /// How many attributes besides the keys are inferred.
-    pub max_columns: usize,
-    pub on_bad_record: OnBadRecord,
-}
-
-impl Default for DecodeOptions {
-    fn default() -> Self {
-        Self {
-            format: Format::Streams,
-            schema: None,
-            columns: None,
-            numbers: Numbers::Exact,
-            nested: Nested::Json,
-            json: JsonFields::Text,
-            images: Images::Columns,
-            old_image: false,
-            metadata_prefix: "_".to_owned(),
-            max_columns: 1000,
-            on_bad_record: OnBadRecord::Fail,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Pages of DynamoDB Streams.
-    #[default]
-    Streams,
-    /// Pages of Kinesis whose data is taken as it is.
-    Bytes,
-    /// Pages of Kinesis whose data is a JSON object.
-    Json,
-    /// Pages of Kinesis whose data is a change that DynamoDB sent there.
-    Dynamodb,
-}
-
-/// A column of a declared schema: an attribute's name and its type in words.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclaredColumn {
-    pub name: String,
-    #[serde(rename = "type")]
-    pub kind: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Numbers {
-    /// int64, widening to decimal and to text; every digit is kept.
-    Exact,
-    /// The nearest float64; keys stay exact.
-    Float64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Nested {
-    /// Maps and lists as plain JSON text.
-    Json,
-    /// Maps and lists as inferred structs and lists.
-    Struct,
-}
-
-/// How columns of JSON text are marked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum JsonFields {
-    /// By the field's metadata only.
-    #[serde(rename = "text")]
-    Text,
-    /// Also by the canonical extension type.
-    #[serde(rename = "arrow.json")]
-    ArrowJson,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Images {
-    /// A column for each attribute.
-    Columns,
-    /// Keys and images as DynamoDB JSON, as they came.
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnBadRecord {
-    Fail,
-    Quarantine,
 }
 
 /// The decoder for these options: of a new stream, or going on with the columns of a checkpoint.
@@ -287,13 +187,47 @@ pub fn decoder(
                 &[
                     ("images", options.images == Images::Json),
                     ("old_image", options.old_image),
+                    ("image_hashes", options.image_hashes),
+                    ("changes_of", options.changes_of.is_some()),
                     ("keys", !keys.is_empty()),
                 ],
             )?;
+            if resumed.is_some_and(|state| !state.keys.is_empty()) {
+                return Err(other_format());
+            }
             Box::new(KinesisDecoder::new(options, Table::new(options, &[], resumed)?))
         }
-        (Format::Dynamodb, _) => return Err(Error::usage("format=\"dynamodb\" is not there yet")),
+        (Format::Dynamodb, Images::Columns) => {
+            Box::new(KinesisDecoder::new(options, Table::new(options, &known_keys(keys, resumed)?, resumed)?))
+        }
+        (Format::Dynamodb, Images::Json) => {
+            Box::new(KinesisDecoder::new(options, RawImages::new(options, keys, resumed)?))
+        }
     })
+}
+
+/// The keys given, or those of the checkpoint, whose order holds.
+fn known_keys(given: &[KeyAttribute], resumed: Option<&SchemaState>) -> Result<Vec<KeyAttribute>> {
+    let Some(state) = resumed.filter(|state| !state.columns.is_empty()) else { return Ok(given.to_vec()) };
+    let agree = given.is_empty()
+        || given.len() == state.keys.len() && given.iter().all(|key| state.keys.contains(key));
+    match (state.keys.is_empty(), agree) {
+        (false, true) => Ok(state.keys.clone()),
+        (true, _) => Err(other_format()),
+        (false, false) => {
+            let names: Vec<&str> = state.keys.iter().map(|key| key.name.as_str()).collect();
+            Err(Error::usage(format!(
+                "the keys of the table are not those of the checkpoint, {names:?}; start with a new checkpoint"
+            )))
+        }
+    }
+}
+
+fn other_format() -> Error {
+    Error::usage(
+        "the checkpoint was written with another format=, or with images=\"json\"; use the options it was written \
+         with, or start with a new checkpoint",
+    )
 }
 
 /// The columns inferred so far, in order, as kept in a checkpoint.
@@ -301,6 +235,9 @@ pub fn decoder(
 #[serde(deny_unknown_fields)]
 pub struct SchemaState {
     pub columns: Vec<ColumnState>,
+    /// `dynamodb`: which of them are the keys, as far as it is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyAttribute>,
 }
 
 /// One attribute's column: its name in the table and its type, in the decoder's own words.

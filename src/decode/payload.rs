@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field};
 use super::column::BytesColumn;
 use super::json::{Cursor, Fallible, bad_record};
 use super::rows::Items;
-use super::{ColumnState, DecodeOptions, Images, SchemaState};
+use super::{ColumnState, DecodeOptions, Images, SchemaState, other_format};
 use crate::error::{Error, Result};
 use crate::page::KeyAttribute;
 
@@ -34,14 +34,13 @@ impl Payloads {
                 ("columns", options.columns.is_some()),
                 ("images", options.images == Images::Json),
                 ("old_image", options.old_image),
+                ("image_hashes", options.image_hashes),
+                ("changes_of", options.changes_of.is_some()),
                 ("keys", !keys.is_empty()),
             ],
         )?;
         if resumed.is_some_and(|state| !state.columns.is_empty() && *state != state_of_data()) {
-            return Err(Error::usage(
-                "the checkpoint was not written with format=\"bytes\"; use the format it was written with, or start \
-                 with a new checkpoint",
-            ));
+            return Err(other_format());
         }
         Ok(Self::default())
     }
@@ -59,7 +58,8 @@ pub(super) fn refuse(format: &str, options: &[(&str, bool)]) -> Result<()> {
 }
 
 fn state_of_data() -> SchemaState {
-    SchemaState { columns: vec![ColumnState { name: NAME.to_owned(), kind: KIND.to_owned() }] }
+    let column = ColumnState { name: NAME.to_owned(), kind: KIND.to_owned() };
+    SchemaState { columns: vec![column], keys: Vec::new() }
 }
 
 fn not_a_change<T>() -> Fallible<T> {

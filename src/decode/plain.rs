@@ -8,27 +8,37 @@ use super::attribute::Tag;
 use super::json::{Cursor, Fallible, bad_record};
 use super::number::{MAX_DIGITS, Number};
 
-const ONE_OBJECT: &str = "format=\"json\" takes one object a record; format=\"bytes\" takes any data";
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 const GZIP: &[u8] = b"\x1F\x8B";
 
 impl<'a> Cursor<'a> {
-    /// Runs `take` at the object that `data` is, and makes sure that it is nothing more.
-    pub(super) fn over_object(data: &'a [u8], take: impl FnOnce(&mut Self) -> Fallible<()>) -> Fallible<()> {
-        let mut cursor = Self::plain(utf8(data)?, 0);
+    /// Passes white space up to the object that `data` is; `hint` says what to do when it is something else.
+    pub(super) fn enter_data(data: &'a [u8], is_plain: bool, hint: &str) -> Fallible<Self> {
+        if data.starts_with(GZIP) {
+            return bad_record(format!("its data is compressed with gzip; {hint}"));
+        }
+        if simdutf8::basic::from_utf8(data).is_err() {
+            return bad_record(format!("its data is not UTF-8, so it is no JSON; {hint}"));
+        }
+        let data = data.strip_prefix(BYTE_ORDER_MARK).unwrap_or(data);
+        let mut cursor = Self::new(data, 0);
+        cursor.is_plain = is_plain;
         cursor.space();
         match cursor.byte() {
-            Some(b'{') => {}
-            Some(b'[') => return bad_record(format!("its data is an array; {ONE_OBJECT}")),
-            None => return bad_record(format!("its data is empty; {ONE_OBJECT}")),
-            Some(_) => return bad_record(format!("its data is not a JSON object; {ONE_OBJECT}")),
+            Some(b'{') => Ok(cursor),
+            Some(b'[') => bad_record(format!("its data is an array; {hint}")),
+            Some(_) => bad_record(format!("its data is not a JSON object; {hint}")),
+            None => bad_record(format!("its data is empty; {hint}")),
         }
-        take(&mut cursor)?;
-        cursor.space();
-        if cursor.is_at_end() {
+    }
+
+    /// Makes sure that nothing stands behind the object.
+    pub(super) fn leave_data(&mut self, hint: &str) -> Fallible<()> {
+        self.space();
+        if self.is_at_end() {
             return Ok(());
         }
-        bad_record(format!("behind the object in its data, at byte {}, is more; {ONE_OBJECT}", cursor.at))
+        bad_record(format!("behind the object in its data, at byte {}, is more; {hint}", self.at))
     }
 
     /// The type of the value at the cursor, which stays where it is.
@@ -65,16 +75,4 @@ pub(super) fn plain_word(value: &[u8]) -> Option<&'static str> {
         Some(b'n') | None => return None,
         Some(_) => "number",
     })
-}
-
-fn utf8(data: &[u8]) -> Fallible<&[u8]> {
-    if data.starts_with(GZIP) {
-        return bad_record(
-            "its data is compressed with gzip; take it with format=\"bytes\" and decompress it",
-        );
-    }
-    if simdutf8::basic::from_utf8(data).is_err() {
-        return bad_record("its data is not UTF-8, so it is no JSON; format=\"bytes\" takes any data");
-    }
-    Ok(data.strip_prefix(BYTE_ORDER_MARK).unwrap_or(data))
 }

@@ -107,7 +107,7 @@ fn key_tag(kind: KeyKind) -> Tag {
 
 fn state_of_images() -> SchemaState {
     let column = |name: &str| ColumnState { name: name.to_owned(), kind: KIND.to_owned() };
-    SchemaState { columns: NAMES.map(column).to_vec() }
+    SchemaState { columns: NAMES.map(column).to_vec(), keys: Vec::new() }
 }
 
 impl Items for RawImages {

@@ -40,6 +40,14 @@ pub(super) trait Items: Send {
     fn keys_from_image(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         self.keys(row, cursor)
     }
+    /// Whether it is known which attributes are keys. Until then `learn_keys` comes first of all.
+    fn knows_keys(&self) -> bool {
+        true
+    }
+    /// Learns the keys from the `Keys` of a change, at the cursor; `undo` forgets them again.
+    fn learn_keys(&mut self, _row: usize, _cursor: &mut Cursor<'_>) -> Fallible<()> {
+        Ok(())
+    }
     fn end_row(&mut self, row: usize) -> Fallible<()>;
     fn settle(&mut self);
     fn undo(&mut self, rows: usize);
@@ -86,6 +94,7 @@ pub(super) struct RowDecoder<I> {
     metadata: Metadata,
     pub(super) rows: usize,
     pub(super) on_bad_record: OnBadRecord,
+    pub(super) hashes_images: bool,
     /// Of the version of the items it stands with.
     schema: Option<(u64, SchemaRef)>,
     state: OnceCell<Arc<SchemaState>>,
@@ -101,6 +110,7 @@ impl<I: Items> RowDecoder<I> {
             metadata: Metadata::new(options),
             rows: 0,
             on_bad_record: options.on_bad_record,
+            hashes_images: options.image_hashes,
             schema: None,
             state: OnceCell::new(),
             state_version: 0,

@@ -115,7 +115,7 @@ impl Schema {
         let columns = self.columns.iter();
         let state =
             |column: &Attribute| ColumnState { name: column.name.clone(), kind: column.kind.to_string() };
-        SchemaState { columns: columns.map(state).collect() }
+        SchemaState { columns: columns.map(state).collect(), keys: Vec::new() }
     }
 
     fn find(&self, name: &str) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! Items as rows of typed columns that grow with the stream.
 
 mod grow;
+mod learn;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::kind::json_field;
 use super::names::Trail;
 use super::rows::{Items, missing_key};
 use super::schema::{Schema, Slot};
-use super::{DecodeOptions, SchemaState};
+use super::{DecodeOptions, Format, SchemaState};
 use crate::error::Result;
 use crate::page::KeyAttribute;
 
@@ -43,6 +44,8 @@ struct Spot {
 pub(super) struct Table {
     options: DecodeOptions,
     schema: Schema,
+    /// Empty where it is not known yet which attributes are keys.
+    keys: Vec<KeyAttribute>,
     /// New, old. The old one stays empty unless it is asked for, but grows along.
     images: [Image; 2],
     key_trail: Trail,
@@ -81,6 +84,7 @@ impl Table {
             images: [image(), image()],
             options: options.clone(),
             schema,
+            keys: keys.to_vec(),
             key_trail: Trail::default(),
             journal: Vec::new(),
             version: 0,
@@ -287,6 +291,14 @@ impl Items for Table {
         Ok(())
     }
 
+    fn knows_keys(&self) -> bool {
+        self.options.format != Format::Dynamodb || !self.keys.is_empty()
+    }
+
+    fn learn_keys(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        self.learn(row, cursor)
+    }
+
     fn end_row(&mut self, row: usize) -> Fallible<()> {
         let keys = self.images[Which::New as usize].columns.iter().take(self.schema.keys);
         for (column, attribute) in keys.zip(&self.schema.columns) {
@@ -352,7 +364,11 @@ impl Items for Table {
     }
 
     fn state(&self) -> SchemaState {
-        self.schema.state()
+        match self.options.format {
+            Format::Dynamodb if self.keys.is_empty() => SchemaState::default(),
+            Format::Dynamodb => SchemaState { keys: self.keys.clone(), ..self.schema.state() },
+            _ => self.schema.state(),
+        }
     }
 
     fn take_notices(&mut self) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! Moments as the service and its stand-ins write them.
 
+use arrow_schema::TimeUnit;
+
 use super::json::{Fallible, bad_record};
 use super::number::Number;
 
@@ -7,8 +9,19 @@ use super::number::Number;
 ///
 /// DynamoDB Streams writes whole seconds, some as `1.47E9` (API reference, `StreamRecord`).
 pub(super) fn seconds_to_micros(text: &[u8]) -> Fallible<i64> {
+    to_micros(text, TimeUnit::Second)
+}
+
+/// So many of a unit since 1970.
+pub(super) fn to_micros(text: &[u8], unit: TimeUnit) -> Fallible<i64> {
+    let places = match unit {
+        TimeUnit::Second => 6,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 0,
+        TimeUnit::Nanosecond => -3,
+    };
     let number = Number::parse(text)?;
-    let shifted = Number { exponent: number.exponent + 6, ..number };
+    let shifted = Number { exponent: number.exponent + places, ..number };
     let micros = match u32::try_from(-shifted.exponent) {
         Ok(places) => shifted.digits.checked_div(10u128.checked_pow(places).unwrap_or(u128::MAX)),
         Err(_) => shifted.scaled(38, 0).map(i128::unsigned_abs),
@@ -16,7 +29,7 @@ pub(super) fn seconds_to_micros(text: &[u8]) -> Fallible<i64> {
     match micros.and_then(|micros| i64::try_from(micros).ok()) {
         Some(micros) if number.negative => Ok(-micros),
         Some(micros) => Ok(micros),
-        None => bad_record(format!("{} seconds is not a time", String::from_utf8_lossy(text))),
+        None => bad_record(format!("{} is not a time", String::from_utf8_lossy(text))),
     }
 }
 
@@ -118,6 +131,18 @@ mod tests {
         assert_eq!(micros("1e-100"), 0);
         assert!(seconds_to_micros(b"1e100").is_err());
         assert!(seconds_to_micros(b"now").is_err());
+    }
+
+    #[test]
+    fn ticks_of_both_units() {
+        let millis = |text: &str| to_micros(text.as_bytes(), TimeUnit::Millisecond).ok();
+        let micros = |text: &str| to_micros(text.as_bytes(), TimeUnit::Microsecond).ok();
+        assert_eq!(millis("1649930048474"), Some(1_649_930_048_474_000));
+        assert_eq!(micros("1720740233012995"), Some(1_720_740_233_012_995));
+        assert_eq!(millis("1.649930048474E12"), Some(1_649_930_048_474_000));
+        assert_eq!(micros("1.9"), Some(1));
+        assert_eq!(micros("9223372036854775808"), None);
+        assert_eq!(millis("9223372036854776"), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::page::{KeyAttribute, Millis, Terms};
 use crate::position::{Position, SequenceNumber, ShardId};
 use crate::run::{Keeper, OnGap, Options, Others, SnapshotOptions, Start};
 use crate::source::Source;
+use crate::source::fan_out::FanOut;
 use crate::source::kinesis::Kinesis;
 use crate::source::streams::Streams;
 use crate::stream::{Keep, Plan};
@@ -55,6 +56,8 @@ pub(super) struct KinesisConfig {
     connection: Connection,
     /// Of the table whose changes are in the stream, hash key first.
     keys: Vec<KeyAttribute>,
+    /// A consumer's name or ARN: records are pushed to it instead of being polled for.
+    fan_out: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -162,9 +165,28 @@ impl SourceConfig {
     pub(super) fn into_source(self) -> Result<Arc<dyn Source>> {
         Ok(match self {
             Self::Dynamodb(table) => Arc::new(Streams::new(&table.table, table.connection)?),
-            Self::Kinesis(stream) => {
-                Arc::new(Kinesis::new(&stream.stream, stream.connection)?.with_keys(stream.keys))
+            Self::Kinesis(stream) => stream.into_source()?,
+        })
+    }
+
+    /// # Errors
+    /// `Usage` for a source without a consumer.
+    pub(super) fn into_fan_out(self) -> Result<FanOut> {
+        match self {
+            Self::Kinesis(KinesisConfig { stream, connection, fan_out: Some(consumer), .. }) => {
+                FanOut::new(Kinesis::new(&stream, connection)?, &consumer)
             }
+            _ => Err(Error::usage("the source has no fan_out, so it has no consumer to deregister")),
+        }
+    }
+}
+
+impl KinesisConfig {
+    fn into_source(self) -> Result<Arc<dyn Source>> {
+        let kinesis = Kinesis::new(&self.stream, self.connection)?.with_keys(self.keys);
+        Ok(match &self.fan_out {
+            Some(consumer) => Arc::new(FanOut::new(kinesis, consumer)?),
+            None => Arc::new(kinesis),
         })
     }
 }

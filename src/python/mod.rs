@@ -4,6 +4,7 @@
 
 mod batch;
 mod config;
+mod deregister;
 mod errors;
 mod examine;
 mod export;
@@ -11,6 +12,7 @@ mod inspect;
 mod memory;
 mod shards;
 mod signal;
+mod store;
 mod stream;
 mod table;
 mod writer;
@@ -33,6 +35,8 @@ mod _native {
     #[pymodule_export]
     use super::batch::{Batch, Schema, schema_words};
     #[pymodule_export]
+    use super::deregister::deregister;
+    #[pymodule_export]
     use super::examine::examine;
     #[pymodule_export]
     use super::inspect::inspect_checkpoints;
@@ -44,6 +48,8 @@ mod _native {
     use super::shut_down;
     #[pymodule_export]
     use super::signal::Bell;
+    #[pymodule_export]
+    use super::store::CheckpointFile;
     #[pymodule_export]
     use super::stream::{Stream, Ticket};
     #[pymodule_export]

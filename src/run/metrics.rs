@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::*;
 use crate::decode::Counts;
+use crate::snapshot::SegmentProgress;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Metrics {
@@ -17,6 +18,12 @@ pub struct Metrics {
     pub expired: u64,
     /// Batches handed out or waiting that are not committed.
     pub held: usize,
+    /// Changes that were read and are not committed, whether anybody has taken them or not.
+    pub changes_waiting: u64,
+    /// Changes of the last so many seconds may be in the stream and not read yet: how long ago the
+    /// shard that waits longest was known to be read to its end. How many they are nobody says. None
+    /// while no shard is known that is not finished.
+    pub unread_seconds: Option<f64>,
     /// The largest `lag_seconds` of the shards being read.
     pub lag_seconds: Option<f64>,
     /// The largest `retention_used` of the shards that are not finished.
@@ -38,11 +45,14 @@ pub struct SnapshotMetrics {
     pub items: Option<u64>,
     pub segments: usize,
     pub segments_done: usize,
+    /// Each segment by its number.
+    pub by_segment: Vec<SegmentProgress>,
     /// `scanning`, `draining` or `done`.
     pub slice: &'static str,
     pub ready: bool,
     pub retries: u64,
-    /// Until the scan is over, at the pace so far.
+    /// Until the scan is over, at the pace of this run; none where the table's own count of its items
+    /// says nothing of what is left.
     pub seconds_left: Option<f64>,
     /// Until the stream trims changes that have not been read.
     pub hours_to_loss: Option<f64>,
@@ -57,7 +67,8 @@ pub struct ShardMetrics {
     pub throttles: u64,
     pub retries: u64,
     /// What the service says, where it does. Else the seconds between the newest record read and the
-    /// service's time; zero when only empty pages have come of late, none before the first record.
+    /// service's time; zero when only empty pages have come of late. While the table is scanned and no
+    /// shard is read: since it was last known to be read to its end. None before the first record.
     pub lag_seconds: Option<f64>,
     /// The share of the stream's retention that has passed since nothing of the shard was missing.
     pub retention_used: Option<f64>,
@@ -77,6 +88,8 @@ impl Run {
             retries: sum(|reader| reader.counts.retries),
             expired: sum(|reader| reader.counts.expired),
             held: self.frontier.held(),
+            changes_waiting: self.changes_waiting(),
+            unread_seconds: self.unread(now).map(in_seconds),
             lag_seconds: shards.values().filter_map(|shard| shard.lag_seconds).reduce(f64::max),
             retention_used: shards.values().filter_map(|shard| shard.retention_used).reduce(f64::max),
             memory: self.memory.used(),
@@ -110,21 +123,32 @@ impl Run {
 
     fn snapshot_metrics(&self, snapshot: &Snapshot, now: Now) -> SnapshotMetrics {
         let progress = snapshot.progress(now);
-        let oldest = self.graph.unfinished().filter_map(|id| self.verified(id)).min();
-        let left = oldest
-            .zip(self.server_now(now))
-            .map(|(oldest, time)| (oldest + self.description.retention - time) as f64);
+        let left = self.unread(now).map(|unread| self.description.retention - unread);
         SnapshotMetrics {
             scanned: progress.scanned,
             items: progress.items,
-            segments: progress.segments,
-            segments_done: progress.segments_done,
+            segments: progress.segments.len(),
+            segments_done: progress.segments.iter().filter(|segment| segment.done).count(),
+            by_segment: progress.segments,
             slice: snapshot.slice().name(),
             ready: snapshot.is_ready(),
             retries: self.scan_retries,
             seconds_left: progress.seconds_left,
-            hours_to_loss: left.map(|left| left / 3_600_000.0),
+            hours_to_loss: left.map(|left| in_seconds(left) / 3600.0),
         }
+    }
+
+    fn changes_waiting(&self) -> u64 {
+        let held = self.frontier.oldest_held();
+        let held =
+            held.map_or(0, |oldest| self.changes_held.range(oldest..).map(|(_, changes)| changes).sum());
+        self.changes_gathered + held
+    }
+
+    /// How long ago every shard was known to be read to its end.
+    fn unread(&self, now: Now) -> Option<Millis> {
+        let oldest = self.graph.unfinished().filter_map(|id| self.verified(id)).min()?;
+        Some((self.server_now(now)? - oldest).max(0))
     }
 
     fn unread_shard(&self, id: &ShardId, now: Now) -> ShardMetrics {
@@ -146,13 +170,18 @@ impl Run {
         if reader.phase == Phase::Finished {
             return None;
         }
-        if let Some(behind) = reader.behind {
+        let resting = self.stage == Stage::Running && !self.may_read_shards();
+        if let Some(behind) = reader.behind.filter(|_| !resting) {
             return Some(behind as f64 / 1000.0);
         }
-        if reader.is_caught_up() {
+        if reader.is_caught_up() && !resting {
             return Some(0.0);
         }
-        let newest = reader.newest?;
-        Some(((self.server_now(now)? - newest).max(0)) as f64 / 1000.0)
+        let newest = if resting { reader.newest.max(reader.verified) } else { reader.newest }?;
+        Some(in_seconds((self.server_now(now)? - newest).max(0)))
     }
+}
+
+fn in_seconds(time: Millis) -> f64 {
+    time as f64 / 1000.0
 }

@@ -20,7 +20,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frontier::Frontier;
 use crate::lineage::ShardGraph;
-use crate::page::{Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
+use crate::page::{Cursor, Description, Listing, Millis, OpenAt, Opened, Page, Scope, StreamStatus};
 use crate::position::{Position, ShardId};
 pub use crate::reader::Now;
 use crate::reader::{Limits, Phase, Reader};
@@ -78,6 +78,9 @@ pub struct Run {
     frontier: Frontier<Ledger, Delta>,
     /// Bytes of emitted batches that nobody has taken yet.
     waiting: BTreeMap<u64, usize>,
+    /// Changes in the batch being gathered, and in each batch that is not committed.
+    changes_gathered: u64,
+    changes_held: BTreeMap<u64, u64>,
     memory: Memory,
     discovery: Discovery,
     saving: Saving,
@@ -140,6 +143,8 @@ impl Run {
             deltas: Vec::new(),
             frontier: Frontier::new(Ledger::new(checkpoint), options.keeper == Keeper::Loader),
             waiting: BTreeMap::new(),
+            changes_gathered: 0,
+            changes_held: BTreeMap::new(),
             memory: Memory::new(options.memory_limit),
             discovery: Discovery::default(),
             saving: Saving::default(),
@@ -281,6 +286,9 @@ impl Run {
         if let Some(batch) = batch {
             self.memory.queue(batch.bytes);
             self.waiting.insert(batch.number, batch.bytes);
+            let oldest = self.frontier.oldest_held().unwrap_or(batch.number);
+            self.changes_held = self.changes_held.split_off(&oldest);
+            self.changes_held.insert(batch.number, std::mem::take(&mut self.changes_gathered));
             self.actions.push(Action::Emit(batch));
         }
         Ok(())
@@ -336,10 +344,12 @@ impl Run {
 }
 
 fn describe_gap(gap: &Gap) -> String {
-    let place = match &gap.shard {
-        Some(shard) => format!("shard {shard} of {}", gap.stream_arn),
-        None => gap.stream_arn.clone(),
+    let Some(shard) = &gap.shard else {
+        let stream = &gap.stream_arn;
+        let place = format!("from the end of {stream} to the beginning of the next stream");
+        return format!("records are lost {place}: {}", gap.cause);
     };
+    let place = format!("shard {shard} of {}", gap.stream_arn);
     let from = gap.from.as_ref().map_or_else(|| "an unknown position".into(), ToString::to_string);
     let to = gap.to.as_ref().map_or_else(|| "the oldest record left".into(), ToString::to_string);
     format!("records are lost in {place}, from {from} to {to}: {}", gap.cause)

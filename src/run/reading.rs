@@ -91,11 +91,14 @@ impl Run {
                 reader.start_over();
             }
         }
+        let server_now = self.server_now(now);
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
         let Some(Want::Open(at)) = reader.want() else { return Ok(()) };
         reader.asking(now);
         reader.phase = Phase::Opening;
         let at = match at {
+            // The service refuses a moment ahead of its clock; what comes too early is left out.
+            OpenAt::Time(moment) => OpenAt::Time(server_now.map_or(moment, |time| moment.min(time))),
             OpenAt::Beginning if self.snapshot.is_some() && broken::is("latest-at-the-first-drain") => {
                 OpenAt::Latest
             }
@@ -137,6 +140,11 @@ impl Run {
         if self.readers.get(id).filter(fetching).is_none() {
             return Ok(());
         }
+        if let Ok(page) = &result
+            && page.says_nothing()
+        {
+            return self.heard_nothing(id, page.next.clone(), now);
+        }
         let result = result.map(|page| Page { hash_keys: self.graph.hash_keys(id), ..page });
         let outcome = result.and_then(|page| self.use_page(id, &page, now).map(|found| (page, found)));
         self.memory.set_gathering(self.batcher.bytes());
@@ -146,10 +154,21 @@ impl Run {
         }
     }
 
+    fn heard_nothing(&mut self, id: &ShardId, next: Option<Cursor>, now: Now) -> Result<()> {
+        if let (Some(reader), Some(cursor)) = (self.readers.get_mut(id), next) {
+            reader.waited(cursor, now);
+        }
+        self.schedule(id);
+        Ok(())
+    }
+
     /// Decodes all records of the page, handing on a batch whenever one is full.
     /// Returns whether the page had any.
     fn use_page(&mut self, id: &ShardId, page: &Page, now: Now) -> Result<bool> {
-        self.saw_server_time(page.server_time, now);
+        // A page that was pushed may have waited to be read, so it only moves the clock forward.
+        if page.server_time > self.server_now(now) {
+            self.saw_server_time(page.server_time, now);
+        }
         let mut from = page.records.start;
         let mut found = false;
         loop {
@@ -183,6 +202,7 @@ impl Run {
         let (Some(reader), Some(last)) = (self.readers.get_mut(id), pushed.last) else { return };
         let to = Position::After(last);
         reader.counts.records += pushed.rows as u64;
+        self.changes_gathered += pushed.rows as u64;
         reader.newest = reader.newest.max(pushed.newest);
         reader.verified = reader.verified.max(pushed.newest);
         if reader.skip_through.as_ref().is_some_and(|through| to.sequence() > Some(through)) {

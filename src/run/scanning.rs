@@ -51,7 +51,7 @@ impl Run {
         let by_size = || if options.limit.is_some() { 1 } else { segments_for(self.description.bytes) };
         let segments = options.segments.unwrap_or_else(by_size).max(1);
         let state = SnapshotState {
-            segments: vec![SegmentState { after: None, done: false }; segments as usize],
+            segments: vec![SegmentState::default(); segments as usize],
             items: self.description.items,
             ..SnapshotState::default()
         };

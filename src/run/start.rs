@@ -10,6 +10,10 @@ const EARLIEST_SLACK: Millis = 15 * 60 * 1000;
 /// rounds creation times down to the second, and its clocks differ a little.
 const LATEST_SLACK: Millis = 2000;
 
+/// A moment may be this much ahead of the service's time, which comes in whole seconds and from a
+/// clock that is not the user's.
+const CLOCKS_APART: Millis = 5000;
+
 /// A snapshot also reads shards that closed this long before it began: it costs little and removes
 /// any doubt about when a change becomes visible in the stream.
 const CAPTURE_MARGIN: Millis = 15 * 60 * 1000;
@@ -53,6 +57,9 @@ pub(super) fn remembered(checkpoint: &Checkpoint) -> ShardGraph {
     for (id, state) in &checkpoint.shards {
         graph.remember(id, &state.parents, state.finished.is_some());
     }
+    if !checkpoint.shards.is_empty() {
+        graph.expect_parents();
+    }
     graph
 }
 
@@ -72,6 +79,7 @@ impl Run {
     pub(super) fn begin(&mut self, listing: &Listing, now: Now) -> Result<()> {
         self.opened_at = listing.server_time;
         self.accept_history();
+        self.graph.expect_parents();
         if self.resumed && self.snapshot.is_some() && broken::is("captured-again") {
             self.starts.clear();
             self.frontier.state_mut().checkpoint.shards.clear();
@@ -150,7 +158,8 @@ impl Run {
 
     /// Every listed shard is opened at the moment; a closed one may have records behind it.
     fn start_at_moment(&mut self, moment: Millis, listing: &Listing) -> Result<()> {
-        if let Some(ahead) = listing.server_time.map(|time| moment - time).filter(|ahead| *ahead > 0) {
+        let ahead = listing.server_time.map(|time| moment - time);
+        if let Some(ahead) = ahead.filter(|ahead| *ahead > CLOCKS_APART) {
             return Err(Error::usage(format!(
                 "start is a moment {} s ahead of the service's clock; it must be now or earlier",
                 ahead as f64 / 1000.0
@@ -369,5 +378,28 @@ fn abridged(names: &[&str]) -> String {
     match names.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_tells_no_birth_counts_as_young() {
+        assert_eq!(born(&"shardId-00000001767225600000-d2dd37de".into()), Some(1_767_225_600_000));
+        let others = [
+            "",
+            "shardId-",
+            "shardId-000000000000",
+            "shardId-00000000000000000000-d2dd37de",
+            "shardId-0000000176722560000x-d2dd37de",
+            "shardId-99999999999999999999-d2dd37de",
+            "shardId-0000000176722560000é-d2dd37de",
+            "somebody's own name",
+        ];
+        for name in others {
+            assert_eq!(born(&name.into()), None, "{name}");
+        }
     }
 }

@@ -50,6 +50,14 @@ pub struct OfKinesis {
     pub children: Vec<Child>,
 }
 
+/// `{"Records": […], "ContinuationSequenceNumber": "…", "MillisBehindLatest": 0, "ChildShards": […]}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfEvent {
+    pub continuation: Option<String>,
+    pub behind: Option<i64>,
+    pub children: Vec<Child>,
+}
+
 /// A shard that goes on where the one of this page ends.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -135,6 +143,24 @@ impl About for OfKinesis {
 
     fn goes_on(&self) -> bool {
         self.next.is_some()
+    }
+}
+
+impl About for OfEvent {
+    const ARRAY: &'static str = "Records";
+
+    fn read(around: &Around<'_>) -> Result<Self, String> {
+        let continuation: Option<Cow<'_, str>> = around.member("ContinuationSequenceNumber")?;
+        let children: Option<Vec<Child>> = around.member("ChildShards")?;
+        Ok(Self {
+            continuation: continuation.filter(|number| !number.is_empty()).map(Cow::into_owned),
+            behind: around.member("MillisBehindLatest")?,
+            children: children.unwrap_or_default(),
+        })
+    }
+
+    fn goes_on(&self) -> bool {
+        self.continuation.is_some()
     }
 }
 

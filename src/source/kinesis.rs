@@ -42,6 +42,17 @@ const PAGE_BYTES: usize = 16 << 20;
 const PAUSE: Duration = Duration::from_millis(200);
 const SHARD_BYTES_PER_SECOND: u32 = 2_000_000;
 
+/// What Kinesis asks of who reads it by polling.
+pub const TERMS: Terms = Terms {
+    page_bytes: PAGE_BYTES,
+    scan_page_bytes: 0,
+    pause: PAUSE,
+    shard_bytes_per_second: Some(SHARD_BYTES_PER_SECOND),
+    opens_at_time: true,
+    tells_lag: true,
+    pushes: false,
+};
+
 /// What the SDK parses in place of a page: the members its parser requires.
 const STUB: &[u8] = br#"{"Records":[]}"#;
 
@@ -80,6 +91,10 @@ impl Kinesis {
     #[must_use]
     pub fn with_keys(self, keys: Vec<KeyAttribute>) -> Self {
         Self { keys, ..self }
+    }
+
+    pub(super) fn target(&self) -> &KinesisTarget {
+        &self.target
     }
 
     pub(super) async fn room(&self) -> Result<&Room> {
@@ -161,14 +176,7 @@ impl Source for Kinesis {
     }
 
     fn terms(&self) -> Terms {
-        Terms {
-            page_bytes: PAGE_BYTES,
-            scan_page_bytes: 0,
-            pause: PAUSE,
-            shard_bytes_per_second: Some(SHARD_BYTES_PER_SECOND),
-            opens_at_time: true,
-            tells_lag: true,
-        }
+        TERMS
     }
 }
 
@@ -202,9 +210,13 @@ fn iterator(at: &OpenAt) -> (ShardIteratorType, Option<String>, Option<DateTime>
     }
 }
 
-/// A page that goes on names no children, and children name their parents; anything else is no
-/// answer to go by. A page that does neither may be the end of its shard: the listing tells.
-fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result<Page> {
+/// Reads the body of an answer. A page that goes on names no children, and children name their
+/// parents; anything else is no answer to go by. A page that does neither may be the end of its
+/// shard: the listing tells.
+///
+/// # Errors
+/// `BadPage`.
+pub fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result<Page> {
     let Envelope { elements, about } = Envelope::<OfKinesis>::read(&body)?;
     if about.next.is_some() && !about.children.is_empty() {
         return Err(Error::new(ErrorKind::BadPage, "the page has a next iterator and child shards"));
@@ -224,7 +236,7 @@ fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result<Pag
     })
 }
 
-fn child(child: Child) -> Result<Shard> {
+pub(super) fn child(child: Child) -> Result<Shard> {
     let hash_keys = child.hash_key_range.as_ref().map(|Hashes { starting_hash_key, ending_hash_key }| {
         hash_keys(&child.shard_id, starting_hash_key, ending_hash_key)
     });

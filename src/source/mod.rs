@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod envelope;
+pub mod fan_out;
 mod key;
 pub mod kinesis;
 mod scan;

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod broken;
+mod failures;
 mod health;
+mod kinesis;
+mod kinesis_service;
+mod progress;
 mod service;
 mod snapshot;
 mod world;

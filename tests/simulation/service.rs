@@ -1,5 +1,6 @@
 //! Joins the twin and the core: what the network and the source do, in virtual time.
 
+use shardarrow::decode::{DecodeOptions, Format};
 use shardarrow::error::{Error, ErrorKind, Result};
 use shardarrow::page::{
     Cursor, Description, ItemsPage, KeyAttribute, KeyKind, Listing, OpenAt, Opened, Page, ScanRequest, Scope,
@@ -9,6 +10,54 @@ use shardarrow::position::{SequenceNumber, ShardId};
 use shardarrow::source::envelope::{Envelope, OfItems, OfRecords};
 use shardarrow::source::streams::RETENTION;
 use twin::{Aws, AwsError, DescribeStream, IteratorType};
+
+use crate::kinesis_service as kinesis;
+use crate::world::TABLE;
+
+/// Which of the twin's services is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Table,
+    Kinesis,
+}
+
+impl Service {
+    pub fn describe(self, aws: &mut Aws) -> Result<Description> {
+        match self {
+            Self::Table => describe(aws, TABLE),
+            Self::Kinesis => kinesis::describe(aws),
+        }
+    }
+
+    pub fn list(self, aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
+        match self {
+            Self::Table => list(aws, stream, scope),
+            Self::Kinesis => kinesis::list(aws, stream, scope),
+        }
+    }
+
+    pub fn open(self, aws: &mut Aws, stream: &str, shard: &ShardId, at: &OpenAt) -> Result<Opened> {
+        match self {
+            Self::Table => open(aws, stream, shard, at),
+            Self::Kinesis => kinesis::open(aws, shard, at),
+        }
+    }
+
+    pub fn fetch(self, aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
+        match self {
+            Self::Table => fetch(aws, shard, cursor),
+            Self::Kinesis => kinesis::fetch(aws, shard, cursor),
+        }
+    }
+
+    pub fn decode(self) -> DecodeOptions {
+        let format = match self {
+            Self::Table => Format::Streams,
+            Self::Kinesis => Format::Bytes,
+        };
+        DecodeOptions { format, ..DecodeOptions::default() }
+    }
+}
 
 pub fn describe(aws: &mut Aws, table: &str) -> Result<Description> {
     let answer = aws.describe_table(table).map_err(failure)?;
@@ -41,7 +90,13 @@ pub fn list(aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
             Err(error) if shards.is_empty() => return Err(failure(error)),
             Err(_) => {
                 let server_time = Some(aws.now_ms());
-                return Ok(Listing { shards, status: StreamStatus::Enabled, complete: false, server_time });
+                return Ok(Listing {
+                    shards,
+                    status: StreamStatus::Enabled,
+                    complete: false,
+                    retention: None,
+                    server_time,
+                });
             }
         };
         shards.extend(page.shards.iter().map(shard));
@@ -49,7 +104,13 @@ pub fn list(aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
             Some(last) => request = request.after(&last),
             None => {
                 let status = parse_status(page.stream_status);
-                return Ok(Listing { shards, status, complete: true, server_time: Some(aws.now_ms()) });
+                return Ok(Listing {
+                    shards,
+                    status,
+                    complete: true,
+                    retention: None,
+                    server_time: Some(aws.now_ms()),
+                });
             }
         }
     }
@@ -129,14 +190,16 @@ fn parse_status(status: &str) -> StreamStatus {
     }
 }
 
-fn failure(error: AwsError) -> Error {
+pub fn failure(error: AwsError) -> Error {
     let kind = match error.code.rsplit(['#', '.']).next().unwrap_or_default() {
         "ExpiredIteratorException" => ErrorKind::IteratorExpired,
         "TrimmedDataAccessException" => ErrorKind::Trimmed,
         "ResourceNotFoundException" => ErrorKind::NotFound,
-        "ThrottlingException" | "LimitExceededException" => ErrorKind::Throttled,
+        "ThrottlingException" | "LimitExceededException" | "ProvisionedThroughputExceededException" => {
+            ErrorKind::Throttled
+        }
         "AccessDeniedException" => ErrorKind::AccessDenied,
-        "ValidationException" => ErrorKind::InvalidRequest,
+        "ValidationException" | "InvalidArgumentException" => ErrorKind::InvalidRequest,
         code if code == AwsError::BAD_BODY => ErrorKind::BadPage,
         _ => ErrorKind::Service,
     };

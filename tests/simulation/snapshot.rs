@@ -27,7 +27,7 @@ fn make_scan_awkward(world: &mut World) {
 }
 
 /// What was written so far is in the table and in no stream any more: only the scan can bring it.
-fn bury(world: &mut World) {
+pub fn bury(world: &mut World) {
     for partition in 0..world.aws.partitions(TABLE) {
         world.aws.roll_over(TABLE, partition).unwrap();
     }
@@ -70,7 +70,7 @@ fn changing_table(seed: u64, kills: u64) -> (World, u32) {
     (world, in_the_middle)
 }
 
-fn until_ready(world: &mut World, session: &mut Session) {
+pub fn until_ready(world: &mut World, session: &mut Session) {
     for _ in 0..3_000 {
         session.run_for(world, 1_000);
         session.take_all(world);

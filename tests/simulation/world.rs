@@ -8,13 +8,13 @@ use arrow_array::RecordBatch;
 use shardarrow::batch::Batch;
 use shardarrow::checkpoint::{Checkpoint, Gap, Save};
 
-use shardarrow::decode::{DecodeOptions, decoder};
+use shardarrow::decode::decoder;
 use shardarrow::error::Error;
 use shardarrow::page::Terms;
 use shardarrow::run::{Action, Event, Keeper, OnGap, Options, Run, SnapshotOptions, Start};
 use twin::{Attributes, Aws, CreateTable, StreamSpecification};
 
-use crate::service;
+use crate::service::Service;
 
 pub const TABLE: &str = "orders";
 const MIB: usize = 1024 * 1024;
@@ -114,8 +114,11 @@ impl Durable {
     }
 }
 
+pub type Tamper = Box<dyn FnMut(&mut Event)>;
+
 pub struct World {
     pub aws: Aws,
+    pub service: Service,
     pub dice: Dice,
     pub durable: Durable,
     pub latency_ms: u64,
@@ -124,6 +127,8 @@ pub struct World {
     /// Somebody changes these items, each once, at any moment.
     pub changing: Vec<u64>,
     versions: u64,
+    /// What happens to answers on their way.
+    pub tamper: Option<Tamper>,
 }
 
 impl World {
@@ -132,14 +137,20 @@ impl World {
         aws.set_partitions(TABLE, partitions);
         let view = Some(twin::ViewType::NewAndOldImages);
         aws.create_table(&CreateTable::with_key(TABLE, "k", view)).unwrap();
+        Self::of(aws, Service::Table, seed)
+    }
+
+    pub fn of(aws: Aws, service: Service, seed: u64) -> Self {
         Self {
             aws,
+            service,
             dice: Dice::new(seed),
             durable: Durable::default(),
             latency_ms: 20,
             watched: true,
             changing: Vec::new(),
             versions: 0,
+            tamper: None,
         }
     }
 
@@ -192,10 +203,10 @@ impl World {
 
     /// A process starts: it describes the table and goes on from what is durable.
     pub fn start(&mut self, options: Options) -> Result<Session, Error> {
-        let description = service::describe(&mut self.aws, TABLE)?;
+        let description = self.service.describe(&mut self.aws)?;
         let checkpoint = self.durable.checkpoint.clone();
         let schema = checkpoint.as_ref().map(|checkpoint| checkpoint.schema.as_ref().clone());
-        let decoder = decoder(&DecodeOptions::default(), &description.keys, schema.as_ref())?;
+        let decoder = decoder(&self.service.decode(), &description.keys, schema.as_ref())?;
         let (keeper, unsaved) = (options.keeper, options.snapshot.scan_only);
         let run = Run::new(description, options, decoder, checkpoint)?;
         let mut session = Session {
@@ -268,7 +279,8 @@ impl Session {
         let message = if arrived { self.travelling.pop_first().map(|(_, message)| message) } else { None };
         match message {
             Some(Message::Request(request)) => {
-                let event = answer(request, &mut world.aws);
+                let mut event = answer(request, world);
+                world.tamper.iter_mut().for_each(|tamper| tamper(&mut event));
                 self.send(Message::Answer(event), world);
             }
             Some(Message::Answer(event)) => self.hear(event, world),
@@ -421,25 +433,26 @@ fn assert_never_back(old: Option<&Checkpoint>, new: &Checkpoint) {
     }
 }
 
-fn answer(request: Action, aws: &mut Aws) -> Event {
+fn answer(request: Action, world: &mut World) -> Event {
+    let (service, aws) = (world.service, &mut world.aws);
     match request {
         Action::List { stream, scope } => {
-            let result = service::list(aws, &stream, &scope);
+            let result = service.list(aws, &stream, &scope);
             Event::Listed { scope, result }
         }
         Action::Open { stream, shard, at } => {
-            let result = service::open(aws, &stream, &shard, &at);
+            let result = service.open(aws, &stream, &shard, &at);
             Event::Opened { shard, result }
         }
         Action::Fetch { shard, cursor } => {
-            let result = service::fetch(aws, &shard, &cursor);
+            let result = service.fetch(aws, &shard, &cursor);
             Event::Fetched { shard, result }
         }
         Action::Scan(request) => {
-            let result = service::scan(aws, TABLE, &request);
+            let result = crate::service::scan(aws, TABLE, &request);
             Event::Scanned { segment: request.segment, result }
         }
-        _ => Event::Described(service::describe(aws, TABLE)),
+        _ => Event::Described(service.describe(aws)),
     }
 }
 
@@ -452,13 +465,13 @@ pub fn rows(records: &RecordBatch) -> Vec<Seen> {
         (0..column.len()).map(value).collect::<Vec<_>>()
     };
     use arrow_array::Array as _;
-    let versions = if records.column_by_name("v").is_some() {
-        text("v")
-    } else {
-        vec![String::new(); records.num_rows()]
+    // A table's change, or a record of a Kinesis stream.
+    let first = |names: [&str; 2]| {
+        let found = names.into_iter().find(|name| records.column_by_name(name).is_some());
+        found.map_or_else(|| vec![String::new(); records.num_rows()], text)
     };
-    let columns =
-        text("_op").into_iter().zip(text("_shard")).zip(text("_sequence")).zip(text("k")).zip(versions);
+    let (keys, versions) = (first(["k", "_partition_key"]), first(["v", "data"]));
+    let columns = text("_op").into_iter().zip(text("_shard")).zip(text("_sequence")).zip(keys).zip(versions);
     columns
         .map(|((((op, shard), sequence), key), version)| Seen { op, shard, sequence, key, version })
         .collect()

@@ -1,4 +1,4 @@
-"""The command line: `shardarrow load`, `read`, `tail`, `shards`, `status`, `doctor` and `demo`.
+"""The command line: `shardarrow load`, `read`, `tail`, `shards`, `status`, `doctor`, `deregister` and `demo`.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """
@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from shardarrow import _native
-from shardarrow.cli import demo, doctor, load, read, shards, status, tail
+from shardarrow.cli import demo, deregister, doctor, load, read, shards, status, tail
 from shardarrow.cli.screen import Screen
 from shardarrow.errors import ShardArrowError, UsageError
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-_COMMANDS = (load, read, tail, shards, status, doctor, demo)
+_COMMANDS = (load, read, tail, shards, status, doctor, deregister, demo)
 
 
 class Parser(argparse.ArgumentParser):

@@ -12,7 +12,8 @@ from shardarrow.source import Source
 # Flag → what it means. They are the options of a source's URL. Keys and tokens are no flags:
 # a command line can be read by every user of the machine.
 _SOURCE = {
-    "start": "snapshot, earliest, latest, or at:SEQUENCE@SHARD or after:SEQUENCE@SHARD",
+    "start": "snapshot, earliest, latest, at:SEQUENCE@SHARD or after:SEQUENCE@SHARD; "
+    "for Kinesis no snapshot, but a moment such as 2026-11-21T12:00:00Z",
     "others": "where shards start that --start does not name: earliest or latest",
     "region": "such as eu-west-1",
     "endpoint_url": "where the service is, if not at AWS",
@@ -26,6 +27,10 @@ _SOURCE = {
     "segments": "into how many parts a scan is cut (default: by the size of the table)",
     "max_read_units": "the most read capacity units a scan uses per second",
     "enable_stream": "turns the table's stream on when it is off",
+    "format": "what the records of a Kinesis stream are: bytes, json or dynamodb",
+    "fan_out": "a consumer's name or ARN: the Kinesis stream pushes to it instead of being polled",
+    "keys": "name:type pairs with commas: the keys of the table whose changes come through Kinesis",
+    "changes_of": "the table whose changes are taken, where several send theirs to one Kinesis stream",
     "schema": "name:type pairs with commas: fixes the columns",
     "columns": "names with commas: only these attributes besides the keys",
     "numbers": "exact (never rounded) or float64",
@@ -58,7 +63,10 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def add_source(parser: argparse.ArgumentParser) -> None:
     """SOURCE and the flags that describe it."""
     parser.add_argument(
-        "source", metavar="SOURCE", help="a table's name, an ARN, or dynamodb://TABLE?region=…&start=…"
+        "source",
+        metavar="SOURCE",
+        help="a table's name, an ARN, dynamodb://TABLE?region=…&start=…, kinesis://STREAM?format=… "
+        "or kinesis+dynamodb://STREAM?keys=…",
     )
     group = parser.add_argument_group(
         "source", "also as options of the URL; credentials come from AWS's own chain"
@@ -75,7 +83,10 @@ def source_of(arguments: argparse.Namespace, start: str | None = None) -> Source
     Raises:
         UsageError: They describe none.
     """
-    text = arguments.source if "://" in arguments.source else f"dynamodb://{quote(arguments.source, safe='')}"
+    text = arguments.source
+    if "://" not in text:
+        scheme = "kinesis" if text.startswith("arn:") and ":kinesis:" in text else "dynamodb"
+        text = f"{scheme}://{quote(text, safe='')}"
     given = {name: value for name in _SOURCE if (value := getattr(arguments, name)) is not None}
     if start is not None and "start" not in given and "start=" not in text:
         given["start"] = start

@@ -16,11 +16,13 @@ _INTERRUPTED = 130
 def add(commands: Any) -> None:
     """Describes the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "load", help="load a table's changes into a database, each exactly once"
+        "load", help="load changes or records into a database, each exactly once, or into a Kinesis stream"
     )
     add_source(parser)
     parser.add_argument(
-        "destination", metavar="DESTINATION", help="duckdb:///FILE (relative) or duckdb:////FILE (absolute)"
+        "destination",
+        metavar="DESTINATION",
+        help="duckdb:///FILE (relative), duckdb:////FILE (absolute), or kinesis://STREAM?checkpoint=FILE&…",
     )
     parser.add_argument("--table", metavar="NAME", help="name or schema.name (default: the source's table)")
     parser.add_argument(

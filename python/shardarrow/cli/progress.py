@@ -8,10 +8,14 @@ from typing import Any
 from shardarrow.cli.screen import Screen
 from shardarrow.cli.values import span
 from shardarrow.loaders import Report
-from shardarrow.loaders.snapshot import scanned_of
+from shardarrow.loaders.report import counted
+from shardarrow.loaders.snapshot import done_of, scanned_of
 
 # Below this many hours the time until changes are lost is worth a word.
 _LOSS_IN_SIGHT = 12.0
+
+# Changes that wait longer than this many seconds are worth one too.
+_LONG_UNREAD = 60.0
 
 
 class Progress:
@@ -37,9 +41,11 @@ class Progress:
         snapshot = metrics.get("snapshot")
         # The loader is the one who knows: the scan may be done while its rows are not written yet.
         if snapshot and not report.ready:
-            self._screen.progress(", ".join(_scan(snapshot, self._rate)))
+            self._screen.progress(", ".join(_scan(snapshot, metrics["unread_seconds"], self._rate)))
         else:
-            self._screen.progress(f"{report.rows:,} changes, {self._rate:,.0f}/s, {_lag(metrics)}")
+            # Scanned items are rows too, so with a snapshot not every row was a change.
+            rows = counted(report.rows, "row" if report.snapshot else "change")
+            self._screen.progress(f"{rows}, {self._rate:,.0f}/s, {_lag(metrics)}")
 
     def _measure(self, report: Report) -> None:
         """The rate since the last second or more."""
@@ -48,14 +54,18 @@ class Progress:
             self._rows, self._at = report.rows, report.elapsed
 
 
-def _scan(snapshot: Mapping[str, Any], rate: float) -> Iterator[str]:
+def _scan(snapshot: Mapping[str, Any], unread: float | None, rate: float) -> Iterator[str]:
     """The parts of the line while a snapshot runs."""
     yield scanned_of(snapshot["scanned"], snapshot["items"])
+    if snapshot["segments"] > 1:
+        yield done_of(snapshot["segments_done"], snapshot["segments"])
     yield f"{rate:,.0f}/s"
     match snapshot["slice"]:
         case "scanning":
             if snapshot["seconds_left"] is not None:
                 yield f"about {span(snapshot['seconds_left'])} left"
+            if unread is not None and unread > _LONG_UNREAD:
+                yield f"changes of the last {span(unread)} wait in the stream"
         case "draining":
             yield "reading the changes made meanwhile"
         case _:

@@ -16,7 +16,8 @@ from shardarrow.cli.values import plain
 def add(commands: Any) -> None:
     """Describes the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "read", help="read a table's items: to the screen, CSV, JSON lines, Arrow IPC or Parquet"
+        "read",
+        help="read items or records: to the screen, CSV, JSON lines, Arrow IPC or Parquet",
     )
     add_source(parser)
     parser.add_argument(

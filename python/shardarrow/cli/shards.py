@@ -16,7 +16,7 @@ from shardarrow.source import Shard
 def add(commands: Any) -> None:
     """Describes the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "shards", help="show the shards of the table's stream as a tree, with their state"
+        "shards", help="show the shards of a stream as a tree, with their state"
     )
     add_source(parser)
     parser.add_argument("--as-json", action="store_true", help="each shard a JSON object")

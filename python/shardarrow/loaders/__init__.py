@@ -46,7 +46,9 @@ def load(
 
     Args:
         source: What `dynamodb`, `kinesis` or `source` gave.
-        destination: ``duckdb:///file`` (relative), ``duckdb:////file`` or an open DuckDB connection.
+        destination: ``duckdb:///file`` (relative), ``duckdb:////file`` or an open DuckDB connection; or
+            ``kinesis://stream?checkpoint=FILE&…`` with the options of `KinesisWriter`, which needs
+            ``mode="append"`` and writes each row at least once.
         table: ``name`` or ``schema.name``, a part with dots in double quotes; the source's table by default.
         mode: ``"mirror"`` makes the table equal to the source, by key; ``"append"`` makes every change, and
             every item of every scan, a row.
@@ -65,7 +67,7 @@ def load(
     """
     stop = Stop()
     _check(options)
-    loader = _loader(source, destination, table, mode, lock_timeout)
+    loader = _loader(source, destination, table, mode, lock_timeout, options)
     loop = Loop(loader, load_interval=seconds("load_interval", load_interval), stop=stop, progress=progress)
     with on_signals(stop):
         return loop.run(source, **options)
@@ -101,7 +103,7 @@ async def load_async(
     """
     stop = Stop()
     _check(options)
-    loader = _loader(source, destination, table, mode, lock_timeout)
+    loader = _loader(source, destination, table, mode, lock_timeout, options)
     loop = Loop(loader, load_interval=seconds("load_interval", load_interval), stop=stop, progress=progress)
     done = _in_thread(loop, source, options)
     try:
@@ -121,23 +123,46 @@ def _check(options: StreamOptions) -> None:
 
 
 def _loader(
-    source: Source, destination: Any, table: str | None, mode: str, lock_timeout: float | timedelta
+    source: Source,
+    destination: Any,
+    table: str | None,
+    mode: str,
+    lock_timeout: float | timedelta,
+    options: StreamOptions,
 ) -> Loader:
     from shardarrow.loaders.duckdb import DuckDBLoader
     from shardarrow.loaders.duckdb.target import parse_name
 
     one_of("mode", mode, ("mirror", "append"))
+    if isinstance(destination, str) and destination.startswith("kinesis://"):
+        return _into_kinesis(destination, table, mode, options)
     source._check_mode(mode)
     _require_known(destination)
     # A name that nobody typed is taken as it is: a table's own name may contain dots.
     parts = (source._default_table,) if table is None else parse_name(table)
-    return DuckDBLoader(destination, parts, mode, seconds("lock_timeout", lock_timeout))
+    patience = seconds("lock_timeout", lock_timeout)
+    return DuckDBLoader(destination, parts, mode, patience, unordered=source._is_unordered)
+
+
+def _into_kinesis(destination: str, table: str | None, mode: str, options: StreamOptions) -> Loader:
+    from shardarrow.loaders.kinesis import KinesisLoader
+
+    if mode != "append":
+        raise UsageError(
+            "a Kinesis stream cannot be a mirror, because nothing in it can be replaced: pass mode='append'"
+        )
+    if table is not None:
+        raise UsageError(f"table={table!r} has no place in a Kinesis stream; the URL names the stream")
+    return KinesisLoader(destination, quarantine=options.get("on_bad_record") == "quarantine")
 
 
 def _require_known(destination: Any) -> None:
     if isinstance(destination, str) and not destination.startswith("duckdb://"):
+        # It may hold credentials.
+        named = destination.partition("?")[0].rpartition("@")[2]
         raise UsageError(
-            f"destination {destination!r} is not known; write a URL such as 'duckdb:///shop.duckdb'"
+            f"destination {named!r} is not known; write a URL such as 'duckdb:///shop.duckdb' or "
+            "'kinesis://clicks'"
         )
 
 

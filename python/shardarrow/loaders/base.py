@@ -7,6 +7,7 @@ saved only when the loader has committed both in one transaction.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -63,6 +64,8 @@ class Saved:
     quarantined: int
     saved_at: float
     """Seconds since 1970, by the clock of the machine that wrote it."""
+    notes: Sequence[str] = ()
+    """What a reader of the table has to know besides, in sentences."""
 
 
 class Loader(Protocol):
@@ -86,6 +89,10 @@ class Loader(Protocol):
         """
         ...
 
+    def opened(self, stream: Any) -> None:
+        """The stream is open, and can be asked what it is."""
+        ...
+
     def write(self, batches: Sequence[Any], state: State, keys: Sequence[Key]) -> Written:
         """Makes the batches and the state durable in one transaction; the first call may have no batch.
 
@@ -93,6 +100,15 @@ class Loader(Protocol):
             LoadError: the destination refused; nothing was changed.
             CheckpointBusyError: another loader has written to the table.
         """
+        ...
+
+    def close(self) -> None:
+        """The load is over: lets go of what is held. What was not written stays unwritten."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the destination has to know, in sentences, for the report."""
         ...
 
 
@@ -121,11 +137,16 @@ class Loop:
 
     def run(self, source: Any, **options: Any) -> Report:
         """Loads until the stream ends or somebody says stop; a failure of the stream comes out last."""
+        with contextlib.closing(self._loader):
+            return self._run(source, **options)
+
+    def _run(self, source: Any, **options: Any) -> Report:
         begun = time.monotonic()
         saved = self._loader.resume()
         self.report.resumed = saved is not None
-        with source._stream_for_loader(saved, **options) as stream:
+        with source._stream_for_loader(saved, mode=self._loader.mode, **options) as stream:
             _require_new_image(stream, self._loader)
+            self._loader.opened(stream)
             self._write(stream, [])
             while self._turn(stream):
                 self._tell(stream, begun)
@@ -184,6 +205,7 @@ class Loop:
 
     def _tell(self, stream: Any, begun: float) -> None:
         self.report.elapsed = time.monotonic() - begun
+        self.report.notes = list(self._loader.notes)
         if self._progress is not None:
             self._progress(self.report, stream)
 

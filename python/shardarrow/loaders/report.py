@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shardarrow.loaders.snapshot import Snapshot, incomplete
@@ -42,6 +42,8 @@ class Report:
     """``SIGINT``, ``SIGTERM`` or what else asked the load to stop; None when it reached its end."""
     elapsed: float = 0.0
     """Seconds."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader of the destination has to know besides, in sentences."""
 
     @property
     def from_snapshot(self) -> bool:
@@ -88,6 +90,7 @@ class Report:
             f"  {counted(self.quarantined, 'record')} quarantined" if self.quarantined else "",
             f"  stopped by {self.stopped_by}" if self.stopped_by else "",
             f"  {self.warning}" if self.warning else "",
+            *(f"  {note}" for note in self.notes),
         ]
         return "\n".join(line for line in lines if line)
 

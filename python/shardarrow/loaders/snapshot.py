@@ -8,6 +8,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Segment:
+    """How far one segment of the scan is."""
+
+    scanned: int
+    """Items."""
+    done: bool
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """How far the scan of one epoch is."""
 
@@ -23,6 +32,8 @@ class Snapshot:
     segments_done: int
     slices: int
     """Turns of scanning begun; between them the stream is drained."""
+    by_segment: tuple[Segment, ...] = ()
+    """Each segment by its number."""
 
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any]) -> Snapshot | None:
@@ -43,6 +54,7 @@ class Snapshot:
             segments=len(state["segments"]),
             segments_done=sum(segment["done"] for segment in state["segments"]),
             slices=state["slices"],
+            by_segment=tuple(Segment(one.get("scanned", 0), one["done"]) for one in state["segments"]),
         )
 
     @property
@@ -57,7 +69,7 @@ class Snapshot:
             return f"ready: {scanned_of(self.scanned, None)}"
         if not self.segments:
             return "not begun"
-        segments = f"{self.segments_done:,} of {self.segments:,} segments done"
+        segments = done_of(self.segments_done, self.segments)
         return f"running: {scanned_of(self.scanned, self.items)}, {segments}"
 
 
@@ -66,6 +78,11 @@ def scanned_of(scanned: int, items: int | None) -> str:
     if items is None or scanned > items:
         return f"scanned {scanned:,} item{'' if scanned == 1 else 's'}"
     return f"scanned {scanned:,} of about {items:,} item{'' if items == 1 else 's'}"
+
+
+def done_of(done: int, segments: int) -> str:
+    """Segments done of how many."""
+    return f"{done:,} of {segments:,} segment{'' if segments == 1 else 's'} done"
 
 
 def incomplete(mode: str, start: str, snapshot: Snapshot | None) -> str | None:

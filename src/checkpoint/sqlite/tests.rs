@@ -38,7 +38,7 @@ fn checkpoint(after: &str) -> Checkpoint {
         epoch: 0,
         start: "latest".into(),
         shards: [("shard-1".into(), shard)].into(),
-        schema: Arc::new(SchemaState { columns: vec![column] }),
+        schema: Arc::new(SchemaState { columns: vec![column], keys: Vec::new() }),
         snapshot: None,
     }
 }

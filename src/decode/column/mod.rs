@@ -102,6 +102,9 @@ impl Column {
     /// Adds a value in the form the service writes; otherwise leaves the cursor where it is.
     #[inline]
     fn push_quick(&mut self, row: usize, cursor: &mut Cursor<'_>) -> Fallible<bool> {
+        if cursor.is_plain {
+            return Ok(false);
+        }
         let start = cursor.at;
         match self {
             Self::Text(column) => {

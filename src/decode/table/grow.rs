@@ -9,6 +9,8 @@ use super::{Spot, Table, Which};
 /// One step of growth, to take back when the record that caused it is bad.
 #[derive(Debug)]
 pub(super) enum Growth {
+    /// From no keys, and nothing at all, to keys.
+    Learned,
     Added,
     Widened(Box<Before>),
 }
@@ -53,7 +55,7 @@ impl Table {
         Ok(true)
     }
 
-    fn record(&mut self, row: usize, growth: Growth) {
+    pub(super) fn record(&mut self, row: usize, growth: Growth) {
         self.journal.push((row, growth));
         self.version += 1;
     }
@@ -99,6 +101,7 @@ impl Table {
         while let Some((_, growth)) = self.journal.pop_if(|(row, _)| *row >= rows) {
             self.version += 1;
             match growth {
+                Growth::Learned => self.forget_keys(),
                 Growth::Added => {
                     self.schema.remove_column();
                     self.images.iter_mut().for_each(|image| drop(image.columns.pop()));

@@ -36,7 +36,7 @@ pub(super) fn joined(parts: impl Iterator<Item = String>) -> String {
 
 impl Value {
     /// As DynamoDB JSON.
-    fn written(&self) -> String {
+    pub(super) fn written(&self) -> String {
         match self {
             Self::S(text) => format!("{{\"S\":{}}}", quoted(text)),
             Self::N(text) => format!("{{\"N\":\"{text}\"}}"),

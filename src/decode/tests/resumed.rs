@@ -5,7 +5,7 @@ use super::*;
 fn state(columns: &[(&str, &str)]) -> SchemaState {
     let column =
         |(name, kind): &(&str, &str)| ColumnState { name: (*name).to_owned(), kind: (*kind).to_owned() };
-    SchemaState { columns: columns.iter().map(column).collect() }
+    SchemaState { columns: columns.iter().map(column).collect(), keys: vec![] }
 }
 
 fn resume(json: &str, state: &SchemaState) -> Result<Box<dyn Decoder>> {

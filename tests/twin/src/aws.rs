@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::calls::{Buckets, Call, Calls, Count, Op};
+use crate::channel::Channels;
 use crate::clock::{Clock, Millis, START};
 use crate::error::{AwsError, Result};
 use crate::faults::{Fault, Faults, Injection};
@@ -23,6 +24,7 @@ pub struct Aws {
     pub(crate) tables: BTreeMap<String, Table>,
     pub(crate) streams: BTreeMap<Arc<str>, Stream>,
     pub(crate) kinesis: kinesis::Streams,
+    pub(crate) channels: Channels,
     pub(crate) planned_partitions: BTreeMap<String, usize>,
     pub(crate) history: Vec<Arc<Record>>,
     faults: Faults,
@@ -43,6 +45,7 @@ impl Aws {
             tables: BTreeMap::new(),
             streams: BTreeMap::new(),
             kinesis: kinesis::Streams::default(),
+            channels: Channels::default(),
             planned_partitions: BTreeMap::new(),
             history: Vec::new(),
             faults: Faults::default(),
@@ -128,6 +131,7 @@ impl Aws {
         for stream in self.streams.values_mut() {
             stream.forget(now, &self.knobs);
         }
+        self.deliver_due();
         self.kinesis.settle(now, self.knobs.stale_ms, &self.knobs.kinesis);
     }
 

@@ -25,6 +25,10 @@ pub enum Op {
     DescribeStream,
     GetShardIterator,
     GetRecords,
+    EnableKinesisStreamingDestination,
+    DisableKinesisStreamingDestination,
+    UpdateKinesisStreamingDestination,
+    DescribeKinesisStreamingDestination,
     #[serde(untagged)]
     Kinesis(KinesisOp),
 }

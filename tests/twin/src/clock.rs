@@ -79,6 +79,27 @@ pub(crate) fn label(at: Millis) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}")
 }
 
+/// `20150520T205110Z`, the time of a signature.
+pub(crate) fn compact(at: Millis) -> String {
+    let Civil { year, month, day, second_of_day: s, .. } = civil(at);
+    format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", s / 3600, s / 60 % 60, s % 60)
+}
+
+/// What [`compact`] wrote.
+pub(crate) fn moment(compact: &str) -> Option<Millis> {
+    let digits = |range: std::ops::Range<usize>| compact.get(range)?.parse::<i64>().ok();
+    if compact.len() != 16 || compact.get(8..9) != Some("T") || !compact.ends_with('Z') {
+        return None;
+    }
+    let (year, month, day) = (digits(0..4)?, digits(4..6)?, digits(6..8)?);
+    let (hour, minute, second) = (digits(9..11)?, digits(11..13)?, digits(13..15)?);
+    // Years begin in March, so that the leap day is the last.
+    let (year, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) - 719_468;
+    let days = days + (153 * from_march + 2) / 5 + day - 1;
+    Some(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000)
+}
+
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, the `Date` of RFC 7231.
 pub(crate) fn http_date(at: Millis) -> String {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -109,5 +130,10 @@ mod tests {
         assert_eq!(label(1_432_155_070_252), "2015-05-20T20:51:10.252");
         assert_eq!(label(951_782_400_000), "2000-02-29T00:00:00.000");
         assert_eq!(label(START), "2026-01-01T00:00:00.000");
+        for at in [0, 951_782_400_000, 951_868_799_000, START, 1_432_155_070_000] {
+            assert_eq!(moment(&compact(at)), Some(at));
+        }
+        assert_eq!(compact(START), "20260101T000000Z");
+        assert_eq!(["", "20260101T000000", "2026-01-01T00:00Z", "2026010xT000000Z"].map(moment), [None; 4]);
     }
 }

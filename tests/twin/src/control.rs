@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
+use crate::channel::ChannelChange;
 use crate::error::AwsError;
 use crate::faults::Injection;
 use crate::item::Attributes;
@@ -30,6 +31,7 @@ enum Command {
     ResetCalls {},
     History { table: String },
     KinesisHistory { stream: String },
+    ChannelHistory { table: String },
     Scale { stream: String, shards: u32 },
 }
 
@@ -75,6 +77,7 @@ fn run(aws: &mut Aws, command: Command) -> Result<Value, AwsError> {
         }
         Command::ResetCalls {} => aws.reset_calls(),
         Command::History { table } => return Ok(history(aws, &table)),
+        Command::ChannelHistory { table } => return Ok(channel_history(aws, &table)),
         Command::KinesisHistory { stream } => return Ok(kinesis_history(aws, &stream)),
         Command::Scale { stream, shards } => aws.kinesis().scale(&Named::of(&stream), shards)?,
     }
@@ -102,6 +105,24 @@ fn overlay(onto: &mut Value, set: Value) {
         }
         (onto, set) => *onto = set,
     }
+}
+
+/// Every change of a table that its Kinesis destination took, in order of writing.
+fn channel_history(aws: &Aws, table: &str) -> Value {
+    let changes = aws.channel_history().iter().filter(|change| change.table == table);
+    let shape = |change: &Arc<ChannelChange>| {
+        json!({
+            "stream": change.stream_arn,
+            "event": change.event.name(),
+            "event_id": change.event_id,
+            "key": change.key.as_ref(),
+            "created_us": change.created_us,
+            "precision": change.precision,
+            "ttl": change.ttl,
+            "skipped": change.skipped,
+        })
+    };
+    json!({ "changes": changes.map(shape).collect::<Vec<_>>() })
 }
 
 /// Every record of the Kinesis streams of a name, in order of writing.

@@ -136,7 +136,9 @@ impl Aws {
         let description = self.do_describe_table(table, "DELETING")?;
         // Documented: the stream stays readable for 24 hours, like a disabled one.
         self.disable(table)?;
-        self.tables.remove(table);
+        if let Some(table) = self.tables.remove(table) {
+            self.channels.of_table.remove(&table.name);
+        }
         Ok(description)
     }
 
@@ -208,7 +210,9 @@ impl Aws {
         let new = new.map(Arc::new);
         let old = at.replace(&key.slot, new.clone(), self.clock.now(), &self.knobs);
         if old.as_ref().map(|old| &old.json) != new.as_ref().map(|new| &new.json) {
-            self.append(&name, Change { key, old: old.as_deref(), new: new.as_deref(), ttl });
+            let change = Change { key, old: old.as_deref(), new: new.as_deref(), ttl };
+            self.replicate(&name, &change);
+            self.append(&name, change);
         }
         Ok(old)
     }

@@ -14,12 +14,14 @@ pub(crate) struct ShardIterator {
     /// Empty pages still to give before records.
     pub(crate) empties: u32,
     pub(crate) issued: Millis,
+    /// Who reads: the same in all iterators that come from one GetShardIterator.
+    pub(crate) reader: u64,
 }
 
 impl ShardIterator {
     /// `<stream arn>|1|<hex>`; the shape is recorded, what it means is ours.
     pub(crate) fn encode(&self) -> String {
-        let plain = format!("{};{};{};{}", self.shard, self.next, self.empties, self.issued);
+        let plain = format!("{};{};{};{};{}", self.shard, self.next, self.empties, self.issued, self.reader);
         let check = place(&format!("{}{plain}", self.stream));
         let mut text = format!("{}|1|{check:016x}", self.stream);
         for byte in plain.bytes() {
@@ -51,6 +53,7 @@ fn parse(text: &str) -> Option<ShardIterator> {
         next: parts.next()?.parse().ok()?,
         empties: parts.next()?.parse().ok()?,
         issued: parts.next()?.parse().ok()?,
+        reader: parts.next()?.parse().ok()?,
     };
     parts.next().is_none().then_some(iterator)
 }
@@ -77,6 +80,7 @@ mod tests {
             next: 7,
             empties: 2,
             issued: 1_767_225_600_000,
+            reader: 9,
         };
         let text = iterator.encode();
         assert_eq!(ShardIterator::decode(&text).unwrap(), iterator);

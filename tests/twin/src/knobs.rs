@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::channel::ChannelKnobs;
 use crate::clock::Millis;
 use crate::kinesis::KinesisKnobs;
 
@@ -132,6 +133,16 @@ pub struct Knobs {
     pub get_records_per_second: Option<f64>,
     /// What is special to Kinesis.
     pub kinesis: KinesisKnobs,
+    /// What happens to changes on their way from a table to Kinesis.
+    pub channel: ChannelKnobs,
+    /// Readers of one shard at a time; another is a `LimitExceededException`. Documented: 2; off
+    /// by default.
+    pub readers_per_shard: Option<usize>,
+    /// How long a reader counts behind its last call. Assumed.
+    pub reader_ms: Millis,
+    /// A request whose `x-amz-date` is further from the twin's clock than this is refused.
+    /// Documented: 5 minutes; off by default. HTTP only.
+    pub signature_ms: Option<Millis>,
     /// How many calls the log keeps; older ones are forgotten, counters never.
     pub log_calls: usize,
     /// Keep every record ever written for `history`, beyond retention.
@@ -177,6 +188,10 @@ impl Default for Knobs {
             describe_stream_per_second: None,
             get_records_per_second: None,
             kinesis: KinesisKnobs::default(),
+            channel: ChannelKnobs::default(),
+            readers_per_shard: None,
+            reader_ms: 1_000,
+            signature_ms: None,
             log_calls: 100_000,
             keep_history: true,
         }

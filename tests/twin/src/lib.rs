@@ -9,6 +9,7 @@
 mod aws;
 mod between;
 mod calls;
+pub mod channel;
 mod clock;
 mod control;
 mod cut;
@@ -35,6 +36,7 @@ mod scan_answer;
 mod segment;
 mod sequence;
 mod shard;
+mod signature;
 mod stream;
 mod table;
 mod value;

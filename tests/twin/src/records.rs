@@ -78,6 +78,8 @@ impl Aws {
     ) -> Result<String> {
         let (slack, strict) = (self.knobs.latest_slack, self.knobs.refuse_after_trimmed);
         let (issued, empties) = (self.now_ms(), self.knobs.empty_pages);
+        // Drawn apart from what is written, and small: it travels in every iterator.
+        let reader = self.requests.next() >> 32;
         let found = self.shard(stream, shard)?;
         let next = match kind {
             IteratorType::TrimHorizon => found.start(),
@@ -91,8 +93,14 @@ impl Aws {
                 positioned(found, &at, kind, strict)?
             }
         };
-        let iterator =
-            ShardIterator { stream: stream.to_owned(), shard: shard.to_owned(), next, empties, issued };
+        let iterator = ShardIterator {
+            stream: stream.to_owned(),
+            shard: shard.to_owned(),
+            next,
+            empties,
+            issued,
+            reader,
+        };
         Ok(iterator.encode())
     }
 
@@ -115,7 +123,11 @@ impl Aws {
             EndPage::Separate => true,
             EndPage::Mixed => self.counter.random.chance(0.5),
         };
+        let readers = (self.knobs.readers_per_shard, self.knobs.reader_ms);
         let shard = self.shard(&at.stream, &at.shard)?;
+        if !shard.admits(at.reader, now, readers) {
+            return Err(AwsError::limit_exceeded("There are too many concurrent readers on the shard"));
+        }
         if at.next < shard.start() {
             return Err(AwsError::trimmed());
         }
@@ -131,7 +143,7 @@ impl Aws {
     }
 
     /// The shard, trimmed up to now.
-    fn shard(&mut self, stream: &str, shard: &str) -> Result<&Shard> {
+    fn shard(&mut self, stream: &str, shard: &str) -> Result<&mut Shard> {
         let (now, retention) = (self.now_ms(), self.knobs.retention_ms);
         let vanished = match self.knobs.vanished {
             Vanished::ResourceNotFound => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::watch;
 
@@ -20,6 +20,7 @@ use crate::faults::Fault;
 use crate::http::{Shared, Signal};
 use crate::kinesis::{KinesisOp, Subscription};
 use crate::push::push;
+use crate::signature;
 use crate::wire::Answer;
 
 /// Documented: a request is at most 16 MB.
@@ -40,17 +41,16 @@ pub(crate) async fn respond(
     let target =
         parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let dialect = Dialect::of(target);
-    let signed = parts.headers.contains_key(AUTHORIZATION);
     let (answer, stamp) = {
         let mut aws = shared.hold();
-        let answer = match operation(target) {
-            _ if !signed => refused("MissingAuthenticationTokenException", "Missing Authentication Token"),
-            None => refused("UnknownOperationException", "unknown X-Amz-Target"),
-            Some(Op::Kinesis(KinesisOp::SubscribeToShard)) => {
+        let admitted = signature::check(&parts.headers, aws.now_ms(), aws.knobs().signature_ms);
+        let answer = match admitted.and_then(|()| operation(target)) {
+            Err(error) => Asked { answer: Err(error), damage: None },
+            Ok(Op::Kinesis(KinesisOp::SubscribeToShard)) => {
                 let (answer, damage) = aws.answer_subscription(&body);
                 Asked { answer: answer.map(Content::Session), damage }
             }
-            Some(op) => {
+            Ok(op) => {
                 let Answer { result, damage } = aws.answer(op, &body);
                 Asked { answer: result.map(Content::Whole), damage }
             }
@@ -74,10 +74,6 @@ enum Content {
 struct Stamp {
     date: String,
     request_id: String,
-}
-
-fn refused(code: &str, message: &str) -> Asked {
-    Asked { answer: Err(AwsError::new(code, 400, message)), damage: None }
 }
 
 /// How a service writes its answers.
@@ -109,7 +105,12 @@ impl Dialect {
     }
 }
 
-fn operation(target: &str) -> Option<Op> {
+fn operation(target: &str) -> Result<Op, AwsError> {
+    let unknown = || AwsError::new("UnknownOperationException", 400, "unknown X-Amz-Target");
+    known_operation(target).ok_or_else(unknown)
+}
+
+fn known_operation(target: &str) -> Option<Op> {
     let (service, op) = target.split_once('.')?;
     if service == KINESIS {
         return KinesisOp::on_wire(op).map(Op::Kinesis);

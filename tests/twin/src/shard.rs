@@ -1,6 +1,6 @@
 //! One shard: records in order, trimmed from the front, closed at the end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::clock::Millis;
@@ -24,6 +24,8 @@ pub(crate) struct Shard {
     /// How many records were trimmed: the index of the first one that is left.
     trimmed: u64,
     trimmed_to: Option<Sequence>,
+    /// When each reader was last here.
+    readers: BTreeMap<u64, Millis>,
 }
 
 impl Shard {
@@ -37,6 +39,7 @@ impl Shard {
             records: VecDeque::new(),
             trimmed: 0,
             trimmed_to: None,
+            readers: BTreeMap::new(),
         }
     }
 
@@ -57,6 +60,17 @@ impl Shard {
     pub(crate) fn last_sequence(&self) -> &Sequence {
         let last = self.records.back().map(|record| &record.sequence);
         last.or(self.trimmed_to.as_ref()).unwrap_or(&self.starting)
+    }
+
+    /// Whether this reader may read beside those that read a moment ago: so many, so long ago.
+    pub(crate) fn admits(&mut self, reader: u64, now: Millis, (most, ago): (Option<usize>, Millis)) -> bool {
+        let Some(most) = most else { return true };
+        self.readers.retain(|_, last| now.saturating_sub(*last) < ago);
+        let admitted = self.readers.contains_key(&reader) || self.readers.len() < most;
+        if admitted {
+            self.readers.insert(reader, now);
+        }
+        admitted
     }
 
     /// Documented: a record lives 24 hours.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::calls::Op;
+use crate::channel::StreamingDestination;
 use crate::dynamodb::Write;
 use crate::error::{AwsError, Result};
 use crate::faults::Fault;
@@ -175,8 +176,37 @@ fn dispatch(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
         Op::CreateTable | Op::DescribeTable | Op::UpdateTable | Op::DeleteTable | Op::ListTables => {
             tables(aws, op, body)
         }
+        Op::EnableKinesisStreamingDestination
+        | Op::DisableKinesisStreamingDestination
+        | Op::UpdateKinesisStreamingDestination
+        | Op::DescribeKinesisStreamingDestination => streaming(aws, op, body),
         Op::Kinesis(op) => kinesis::wire::dispatch(aws, op, body),
     }
+}
+
+fn streaming(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
+    if op == Op::DescribeKinesisStreamingDestination {
+        let TableRequest { table_name: table, .. } = parse(body)?;
+        let destinations = aws.do_describe_streaming(&table)?;
+        return bytes(&json!({ "TableName": table, "KinesisDataStreamDestinations": destinations }));
+    }
+    let request: StreamingDestination = parse(body)?;
+    let (description, member) = match op {
+        Op::EnableKinesisStreamingDestination => {
+            (aws.do_enable_streaming(&request)?, "EnableKinesisStreamingConfiguration")
+        }
+        Op::DisableKinesisStreamingDestination => {
+            (aws.do_disable_streaming(&request)?, "EnableKinesisStreamingConfiguration")
+        }
+        _ => (aws.do_update_streaming(&request)?, "UpdateKinesisStreamingConfiguration"),
+    };
+    let precision = description.approximate_creation_date_time_precision;
+    bytes(&json!({
+        "TableName": request.table_name,
+        "StreamArn": description.stream_arn,
+        "DestinationStatus": description.destination_status,
+        member: { "ApproximateCreationDateTimePrecision": precision },
+    }))
 }
 
 fn tables(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {

@@ -72,6 +72,25 @@ fn parents_children_and_endings_can_be_late() {
 }
 
 #[test]
+fn a_third_reader_is_refused_until_another_rests() {
+    let (mut aws, stream) = orders(1);
+    aws.knobs_mut().readers_per_shard = Some(2);
+    let shard = aws.open_shard("orders", 0).unwrap();
+    let [mut first, second, third] = [(); 3].map(|()| horizon(&mut aws, &stream, &shard));
+    for _ in 0..3 {
+        first = aws.get_records(&first, None).unwrap().next.unwrap();
+    }
+    assert!(aws.get_records(&second, None).is_ok());
+    let refused = aws.get_records(&third, None).unwrap_err();
+    assert_eq!(refused.code, "LimitExceededException");
+    aws.advance(999);
+    assert!(aws.get_records(&first, None).is_ok());
+    assert!(aws.get_records(&third, None).is_err());
+    aws.advance(1);
+    assert!(aws.get_records(&third, None).is_ok(), "the second has not been here for a second");
+}
+
+#[test]
 fn an_enabling_stream_lists_nothing_yet() {
     let (mut aws, stream) = orders(2);
     aws.knobs_mut().enabling_ms = 5000;

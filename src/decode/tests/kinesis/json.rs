@@ -73,6 +73,23 @@ fn an_object_that_looks_like_an_attribute_value_is_an_object() {
     let batch = decode_objects(JSON, &[r#"{"a":{"S":"x"},"S":{"N":"1"}}"#]);
     assert_eq!(column(&batch, "a"), [r#"{"S":"x"}"#]);
     assert_eq!(column(&batch, "S"), [r#"{"N":"1"}"#]);
+    // Also where the column is what such an attribute value would be, and where nothing is looked at.
+    for (first, like) in [
+        ("\"x\"", r#"{"S":"y"}"#),
+        ("1", r#"{"N":"2"}"#),
+        ("true", r#"{"BOOL":true}"#),
+        ("[{}]", r#"{"L":[]}"#),
+    ] {
+        let data =
+            [format!("{{\"a\":{first}}}"), format!("{{\"a\":{like}, \"m\":{{\"b\":[{like},{like}]}}}}")];
+        let data = data.each_ref().map(String::as_str);
+        let batch = decode_objects(JSON, &data);
+        let expected = if first == "[{}]" { like } else { "-" };
+        assert_eq!(column(&batch, "a")[1], expected);
+        assert_eq!(column(&batch, "m")[1], format!("{{\"b\":[{like},{like}]}}"));
+        let batch = decode_objects(r#"{"format":"json","columns":["m"]}"#, &data);
+        assert_eq!(column(&batch, "m")[1], format!("{{\"b\":[{like},{like}]}}"));
+    }
     let batch =
         decode_objects(r#"{"format":"json","nested":"struct"}"#, &[r#"{"a":{"S":"x","M":[{"L":1}]}}"#]);
     assert_eq!(column(&batch, "a"), ["{S: x, M: [{L: 1}]}"]);

@@ -2,7 +2,10 @@
 
 mod aggregates;
 mod bytes;
+mod changes;
+mod hashes;
 mod json;
+mod samples;
 
 use super::*;
 use crate::page::HashKeys;
@@ -37,6 +40,7 @@ pub(super) fn kinesis(json: &str) -> Box<dyn Decoder> {
 }
 
 pub(super) const BYTES: &str = r#"{"format":"bytes"}"#;
+pub(super) const CHANGES: &str = r#"{"format":"dynamodb"}"#;
 pub(super) const QUARANTINE: &str = r#","on_bad_record":"quarantine"}"#;
 
 /// These options, and bad records kept aside.

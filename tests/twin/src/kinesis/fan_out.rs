@@ -197,7 +197,9 @@ impl Kinesis<'_> {
         self.active_consumer(&consumer_arn)?;
         let (_, shard) = self.readable(&ConsumerNamed::arn(&consumer_arn).stream(), &shard)?;
         let now_due = now >= due || next < shard.end() || !shard.is_open();
-        Ok((!now_due).then(|| due.min(ends)))
+        // What another service is about to write may come first.
+        let arrives = self.aws.channels.waiting.next().unwrap_or(Millis::MAX);
+        Ok((!now_due).then(|| due.min(ends).min(arrives)))
     }
 
     fn push_event(&mut self, subscription: &Subscription) -> (Pushed, Option<Fault>) {

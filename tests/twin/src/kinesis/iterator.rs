@@ -182,14 +182,13 @@ impl Start<'_> {
     /// The index of the first record to read. A place that was trimmed is the oldest record that is
     /// left: Kinesis declares no error for it (documented for times, assumed for numbers).
     pub(crate) fn index(&self, stream: &str, shard: &Shard, now: Millis) -> Result<u64> {
-        let index = match self.kind {
+        Ok(match self.kind {
             IteratorType::TrimHorizon => shard.start(),
             IteratorType::Latest => shard.end(),
             IteratorType::AtSequenceNumber => shard.index_at(&self.number(stream, shard)?),
             IteratorType::AfterSequenceNumber => shard.index_after(&self.number(stream, shard)?),
             IteratorType::AtTimestamp => shard.index_from(self.moment(now)?),
-        };
-        Ok(index.max(shard.start()))
+        })
     }
 
     /// A number is good only for the shard it came from (recorded, with the messages).

@@ -51,6 +51,7 @@ pub use read::RecordPage;
 pub use record::KinesisRecord;
 pub use write::{PutEntry, PutResult, PutResults};
 
+pub(crate) use record::hash_text;
 pub(crate) use stream::Streams;
 
 use stream::Stream;

@@ -85,6 +85,11 @@ pub(crate) fn seconds(ms: Millis) -> String {
     format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000))
 }
 
+/// 32 hexadecimal digits, the form of the partition keys that DynamoDB writes (recorded).
+pub(crate) fn hash_text(text: &str) -> String {
+    format!("{:032X}", hash_key(text))
+}
+
 /// Documented: the MD5 of the partition key, read as a number.
 pub(crate) fn hash_key(partition_key: &str) -> u128 {
     u128::from_be_bytes(Md5::digest(partition_key.as_bytes()).into())

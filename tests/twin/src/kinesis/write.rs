@@ -69,7 +69,7 @@ impl Kinesis<'_> {
 
     pub(crate) fn do_put_record(&mut self, stream: &Named, entry: &PutEntry) -> Result<(String, String)> {
         let entry = prepare(entry, self.writable(stream)?)?;
-        let (shard, sequence) = self.append(stream, &entry)?;
+        let (shard, sequence) = self.append(stream, &entry, self.now())?;
         Ok((shard.to_string(), sequence))
     }
 
@@ -88,6 +88,17 @@ impl Kinesis<'_> {
         Ok(PutResults { failed_record_count: failed, records })
     }
 
+    /// A record that another service puts, at a moment that may have passed.
+    pub(crate) fn put_at(&mut self, at: Millis, stream: &Named, entry: &PutEntry) -> Result<()> {
+        let entry = prepare(entry, self.writable(stream)?)?;
+        self.append(stream, &entry, at).map(drop)
+    }
+
+    /// Data and partition key of one record, at most.
+    pub(crate) fn max_record_bytes(&self, stream: &Named) -> Option<usize> {
+        self.stream(stream).ok().map(|stream| stream.max_record_kib as usize * 1024)
+    }
+
     /// A stream that is being created takes no records (recorded: it is not found).
     fn writable(&self, named: &Named) -> Result<&Stream> {
         let stream = self.stream(named)?;
@@ -103,15 +114,14 @@ impl Kinesis<'_> {
             let (error_code, error_message) = ("InternalFailure".into(), "Internal Service Failure".into());
             return PutResult::Failed { error_code, error_message };
         }
-        match self.append(stream, entry) {
+        match self.append(stream, entry, self.now()) {
             Ok((shard, sequence_number)) => PutResult::Put { sequence_number, shard_id: shard.to_string() },
             Err(error) => PutResult::Failed { error_code: error.code, error_message: error.message },
         }
     }
 
     /// Writes one record into the open shard that holds its hash key.
-    fn append(&mut self, named: &Named, entry: &Entry<'_>) -> Result<(Arc<str>, String)> {
-        let now = self.now();
+    fn append(&mut self, named: &Named, entry: &Entry<'_>, now: Millis) -> Result<(Arc<str>, String)> {
         let jitter = self.knobs().arrival_jitter_ms;
         let early = Millis::try_from(self.aws.counter.random.below(jitter)).unwrap_or(0);
         let (records, bytes) =

@@ -1,0 +1,418 @@
+//! Failures that other readers of change streams have met, one by one. docs/reference/failures.md names them.
+
+use std::time::Duration;
+
+use shardarrow::error::ErrorKind;
+use shardarrow::page::Cursor;
+use shardarrow::run::{Event, Keeper, OnGap, Options, Start};
+use twin::{Fault, Injection, Op, StreamSpecification};
+
+use crate::world::{Session, TABLE, World, options};
+use crate::{HOUR, assert_exact, assert_none_lost, assert_ordered, drain, seeds};
+
+fn error(op: Op, code: &str, times: u64) -> Injection {
+    let fault = Fault::Error { code: code.into(), status: 400, message: format!("{code} of the test") };
+    Injection { op, shard: None, fault, times, skip: 0 }
+}
+
+fn write(world: &mut World, count: u32) {
+    (0..count).for_each(|_| world.write(30));
+}
+
+/// Reads to the end of a bounded run.
+fn to_the_end(world: &mut World, session: &mut Session) {
+    for _ in 0..100_000 {
+        if session.over.is_some() && session.queue.is_empty() {
+            break;
+        }
+        session.step(world, 1_000);
+        session.take_all(world);
+        session.commit(world);
+    }
+    assert!(matches!(session.over, Some(Ok(()))), "{:?}", session.over);
+}
+
+#[test]
+fn a_child_is_read_from_its_beginning_also_after_latest() {
+    for seed in seeds(10) {
+        let mut world = World::new(seed, 2);
+        write(&mut world, 100);
+        world.aws.advance(60_000);
+        let mut session = world.start(Options { start: Start::Latest, ..options() }).unwrap();
+        session.open(&mut world);
+        let before = world.aws.history().len();
+        for _ in 0..5 {
+            world.roll_over_any();
+            write(&mut world, 20);
+            let unseen = world.dice.roll(60_000);
+            world.aws.advance(unseen);
+            session.run_for(&mut world, 100);
+        }
+        drain(&mut world, &mut session);
+        assert_none_lost(&world, before);
+        assert_ordered(&world);
+    }
+}
+
+#[test]
+fn an_expired_latest_cursor_skips_nothing() {
+    let mut world = World::new(1, 2);
+    write(&mut world, 50);
+    world.aws.advance(60_000);
+    let mut session = world.start(Options { start: Start::Latest, ..options() }).unwrap();
+    session.open(&mut world);
+    let before = world.aws.history().len();
+    write(&mut world, 50);
+    world.aws.inject(error(Op::GetRecords, "ExpiredIteratorException", 4));
+    drain(&mut world, &mut session);
+    assert_none_lost(&world, before);
+}
+
+#[test]
+fn fifty_empty_pages_between_records_are_neither_an_end_nor_the_present() {
+    let mut world = World::new(2, 1);
+    world.aws.knobs_mut().empty_pages = 50;
+    world.aws.knobs_mut().page_records = 3;
+    write(&mut world, 10);
+    world.roll_over_any();
+    write(&mut world, 10);
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+}
+
+#[test]
+fn a_missing_cursor_of_an_open_shard_is_not_its_end() {
+    let mut world = World::new(3, 1);
+    let mut answers = 0;
+    world.tamper = Some(Box::new(move |event| {
+        if let Event::Fetched { result: Ok(page), .. } = event {
+            answers += 1;
+            page.next = page.next.take().filter(|_| answers % 3 != 0);
+        }
+    }));
+    let mut session = world.start(options()).unwrap();
+    for _ in 0..20 {
+        write(&mut world, 5);
+        session.run_for(&mut world, 5_000);
+        session.take_all(&mut world);
+        session.commit(&mut world);
+    }
+    world.tamper = None;
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    let metrics = session.run.metrics(session.now(&world));
+    assert!(metrics.shards.values().all(|shard| shard.state == "reading"), "{metrics:#?}");
+}
+
+#[test]
+fn a_bounded_run_leaves_open_shards_open_for_the_next() {
+    let mut world = World::new(4, 3);
+    for keeper in [Keeper::Loader, Keeper::Loader, Keeper::Loader] {
+        write(&mut world, 60);
+        world.roll_over_any();
+        write(&mut world, 60);
+        let bounded = Options { follow: false, keeper, ..options() };
+        let mut session = world.start(bounded).unwrap();
+        to_the_end(&mut world, &mut session);
+        assert_exact(&world);
+    }
+}
+
+#[test]
+fn hundreds_of_rollovers_and_splits_before_anybody_reads() {
+    let mut world = World::new(5, 2);
+    for _ in 0..seeds(100).end {
+        write(&mut world, 2);
+        let partitions = world.aws.partitions(TABLE) as u64;
+        if world.dice.chance(3) && partitions < 16 {
+            let partition = world.dice.roll(partitions) as usize;
+            world.aws.split(TABLE, partition).unwrap();
+        } else {
+            world.roll_over_any();
+        }
+    }
+    world.aws.knobs_mut().permute = Some(7);
+    let mut session = world.start(Options { follow: false, ..options() }).unwrap();
+    to_the_end(&mut world, &mut session);
+    assert_exact(&world);
+    assert_ordered(&world);
+}
+
+#[test]
+fn a_child_that_no_listing_shows_for_two_hours_is_still_found() {
+    let mut world = World::new(6, 1);
+    world.aws.knobs_mut().hide_child_ms = 2 * HOUR;
+    write(&mut world, 20);
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    world.roll_over_any();
+    write(&mut world, 20);
+    session.run_for(&mut world, 119 * 60_000);
+    session.take_all(&mut world);
+    session.commit(&mut world);
+    assert!(world.durable.seen.len() < world.aws.history().len());
+    session.run_for(&mut world, 3 * 60_000);
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+}
+
+#[test]
+fn a_stream_that_is_still_being_enabled_is_waited_for() {
+    for start in [Start::Earliest, Start::Latest, Start::Snapshot] {
+        let mut world = World::new(7, 2);
+        world.aws.knobs_mut().enabling_ms = 30_000;
+        world.recreate_table();
+        let mut session = world.start(Options { start, ..options() }).unwrap();
+        session.run_for(&mut world, 10_000);
+        assert!(!session.run.is_open() && session.over.is_none(), "{:?}", session.over);
+        session.open(&mut world);
+        let before = world.aws.history().len();
+        write(&mut world, 20);
+        drain(&mut world, &mut session);
+        assert_none_lost(&world, before);
+    }
+}
+
+#[test]
+fn a_stream_that_is_turned_off_is_read_to_its_end_and_that_is_an_error() {
+    let mut world = World::new(8, 2);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    write(&mut world, 100);
+    let off = StreamSpecification { stream_enabled: false, stream_view_type: None };
+    world.aws.update_table(TABLE, &off).unwrap();
+    for _ in 0..600 {
+        session.run_for(&mut world, 1_000);
+        session.take_all(&mut world);
+        session.commit(&mut world);
+    }
+    let Some(Err(error)) = &session.over else { panic!("{:?}", session.over) };
+    assert_eq!(error.kind(), ErrorKind::StreamUnusable, "{error}");
+    assert_exact(&world);
+}
+
+#[test]
+fn a_shard_that_is_listed_but_not_found_is_asked_again_and_is_not_at_its_end() {
+    for op in [Op::GetRecords, Op::GetShardIterator] {
+        let mut world = World::new(9, 2);
+        write(&mut world, 100);
+        let mut session = world.start(options()).unwrap();
+        session.open(&mut world);
+        world.aws.inject(error(op, "ResourceNotFoundException", 10));
+        drain(&mut world, &mut session);
+        write(&mut world, 100);
+        drain(&mut world, &mut session);
+        assert_exact(&world);
+    }
+}
+
+#[test]
+fn too_many_readers_of_a_shard_slow_it_down_and_lose_nothing() {
+    let mut world = World::new(10, 2);
+    world.aws.knobs_mut().get_records_per_second = Some(1.0);
+    world.aws.knobs_mut().page_records = 10;
+    write(&mut world, 300);
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    let count = world.aws.count(Op::GetRecords);
+    assert!(count.errors > 0 && count.errors * 3 < count.calls, "{count:?}");
+}
+
+#[test]
+fn permission_and_credentials_that_come_back_lose_nothing() {
+    let away = [
+        ("AccessDeniedException", 2, false),
+        ("ExpiredTokenException", 8, false),
+        ("UnrecognizedClientException", 8, false),
+        ("AccessDeniedException", 50, true),
+    ];
+    for (code, times, ends) in away {
+        let mut world = World::new(11, 2);
+        let mut session = world.start(options()).unwrap();
+        session.open(&mut world);
+        write(&mut world, 50);
+        world.aws.inject(error(Op::GetRecords, code, times));
+        if ends {
+            session.run_for(&mut world, 60_000);
+            assert!(matches!(&session.over, Some(Err(error)) if error.kind() == ErrorKind::AccessDenied));
+            world.aws.clear_faults();
+            write(&mut world, 50);
+            session = world.start(options()).unwrap();
+        }
+        drain(&mut world, &mut session);
+        assert_exact(&world);
+    }
+}
+
+#[test]
+fn a_process_that_slept_for_ten_hours_goes_on() {
+    let mut world = World::new(12, 2);
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    for _ in 0..10 {
+        write(&mut world, 20);
+        world.roll_over_any();
+        // Nothing of the session runs meanwhile: requests under way are answered late, cursors expire.
+        world.aws.advance(HOUR as u64);
+    }
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    assert_ordered(&world);
+}
+
+#[test]
+fn a_crash_after_any_number_of_answers_loses_and_repeats_nothing() {
+    for seed in seeds(120) {
+        let mut world = World::new(seed, 3);
+        crate::make_awkward(&mut world);
+        write(&mut world, 60);
+        world.roll_over_any();
+        write(&mut world, 60);
+        for _ in 0..3 {
+            let mut session = world.start(options()).unwrap();
+            // The seed is how many messages a process lives to hear.
+            for _ in 0..=seed {
+                session.step(&mut world, 1_000);
+                if session.run.is_open() && world.dice.chance(30) {
+                    session.take_all(&mut world);
+                    session.commit(&mut world);
+                }
+            }
+            assert!(!matches!(session.over, Some(Err(_))), "seed {seed}: {:?}", session.over);
+            world.roll_over_any();
+            write(&mut world, 10);
+        }
+        let mut session = world.start(options()).unwrap();
+        drain(&mut world, &mut session);
+        assert_exact(&world);
+        assert_ordered(&world);
+    }
+}
+
+#[test]
+fn a_child_whose_cursor_was_throttled_before_a_restart_is_not_forgotten() {
+    for seed in seeds(10) {
+        let mut world = World::new(seed, 2);
+        write(&mut world, 30);
+        let mut session = world.start(options()).unwrap();
+        drain(&mut world, &mut session);
+        world.roll_over_any();
+        write(&mut world, 30);
+        world.aws.inject(error(Op::GetShardIterator, "ThrottlingException", 1_000));
+        session.run_for(&mut world, 120_000);
+        session.take_all(&mut world);
+        session.commit(&mut world);
+        drop(session);
+        world.aws.clear_faults();
+        write(&mut world, 30);
+        let mut session = world.start(options()).unwrap();
+        drain(&mut world, &mut session);
+        assert_exact(&world);
+    }
+}
+
+#[test]
+fn a_page_of_which_everything_is_left_out_is_not_the_present() {
+    let mut world = World::new(13, 1);
+    world.aws.knobs_mut().page_records = 5;
+    write(&mut world, 400);
+    world.aws.advance(60_000);
+    let latest = Options { start: Start::Latest, keeper: Keeper::Store, ..options() };
+    let mut session = world.start(latest.clone()).unwrap();
+    session.open(&mut world);
+    let before = world.aws.history().len();
+    // It dies before it committed a position: the shard is read again from its beginning.
+    drop(session);
+    write(&mut world, 20);
+    let settle = Duration::from_millis(1);
+    let mut session = world.start(Options { follow: false, settle, ..latest }).unwrap();
+    to_the_end(&mut world, &mut session);
+    session.commit(&mut world);
+    assert_none_lost(&world, before);
+}
+
+#[test]
+fn every_busy_shard_gets_its_turn() {
+    let mut world = World::new(14, 20);
+    world.aws.knobs_mut().page_records = 4;
+    (0..4_000).for_each(|_| world.write(2_000));
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    while session.run.metrics(session.now(&world)).records < 1_500 {
+        session.step(&mut world, 1_000);
+        session.take_all(&mut world);
+        session.commit(&mut world);
+    }
+    let metrics = session.run.metrics(session.now(&world));
+    let read: Vec<_> = metrics.shards.values().map(|shard| shard.records).collect();
+    let (least, most) = (read.iter().min().unwrap(), read.iter().max().unwrap());
+    assert!(least * 3 > *most, "{read:?}");
+}
+
+#[test]
+fn a_single_record_leaves_within_the_wait_for_others() {
+    let mut world = World::new(15, 1);
+    let waiting = Options { batch_wait: Duration::from_millis(300), ..options() };
+    let mut session = world.start(waiting).unwrap();
+    drain(&mut world, &mut session);
+    for _ in 0..20 {
+        let before = world.aws.history().len();
+        while world.aws.history().len() == before {
+            // Some writes change nothing.
+            write(&mut world, 1);
+        }
+        let written = world.aws.now_ms();
+        while session.queue.is_empty() {
+            session.step(&mut world, 10);
+        }
+        // The longest pause between two empty answers, two messages each way, the wait.
+        let took = world.aws.now_ms() - written;
+        assert!(took <= 1_000 + 4 * 8 * 20 + 300 + 50, "{took} ms");
+        session.take_all(&mut world);
+        session.commit(&mut world);
+    }
+}
+
+#[test]
+fn a_gap_of_one_shard_is_counted_once_and_the_others_go_on() {
+    let mut world = World::new(16, 3);
+    let go_on = Options { on_gap: OnGap::Continue, ..options() };
+    let mut session = world.start(go_on.clone()).unwrap();
+    drain(&mut world, &mut session);
+    drop(session);
+    write(&mut world, 60);
+    world.aws.advance(26 * HOUR as u64);
+    let before = world.aws.history().len();
+    write(&mut world, 60);
+    let mut session = world.start(go_on).unwrap();
+    drain(&mut world, &mut session);
+    assert_none_lost(&world, before);
+    let shards: Vec<_> = world.durable.gaps.iter().filter_map(|gap| gap.shard.clone()).collect();
+    let mut unique = shards.clone();
+    unique.sort();
+    unique.dedup();
+    assert!(!shards.is_empty() && shards.len() == unique.len(), "{:?}", world.durable.gaps);
+}
+
+/// A cursor of another shard would give another shard's records: the service refuses it.
+#[test]
+fn a_cursor_that_the_service_does_not_know_is_an_error_and_never_skipped() {
+    let mut world = World::new(17, 1);
+    write(&mut world, 20);
+    world.tamper = Some(Box::new(|event| {
+        if let Event::Opened { result: Ok(opened), .. } = event {
+            opened.cursor = Cursor("of somebody else".into());
+        }
+    }));
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 60_000);
+    let Some(Err(error)) = &session.over else { panic!("{:?}", session.over) };
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
+    world.tamper = None;
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+}
