@@ -93,6 +93,8 @@ pub struct Listing {
     pub status: StreamStatus,
     /// False when some page of a full listing could not be had: what is missing then proves nothing.
     pub complete: bool,
+    /// How long the stream keeps a record now, where the service tells.
+    pub retention: Option<Millis>,
     pub server_time: Option<Millis>,
 }
 

@@ -159,6 +159,7 @@ impl Run {
         let why = match listing.status {
             _ if !listing.complete => "some page of the listing fails each time",
             StreamStatus::Enabling if self.stage == Stage::Listing => "the stream is still ENABLING",
+            _ if self.is_bare(listing) => "the listing of a stream that is there shows no shard",
             _ => {
                 self.discovery.waiting = None;
                 return Ok(());
@@ -195,8 +196,16 @@ impl Run {
         self.leave_disabled_stream(scope, listing)
     }
 
+    /// A stream that is on has shards; a listing from before it was made shows none.
+    fn is_bare(&self, listing: &Listing) -> bool {
+        let on = listing.status == StreamStatus::Enabled && self.stage == Stage::Listing;
+        on && listing.shards.is_empty() && self.graph.ids().next().is_none()
+    }
+
     fn observed_all(&mut self, listing: &Listing, now: Now) {
         self.discovery.status = Some(listing.status);
+        // It can be changed while the stream is read, and what is too old then is trimmed at once.
+        self.description.retention = listing.retention.unwrap_or(self.description.retention);
         let pause = if listing.complete {
             self.graph.reconcile(&listing.shards, now);
             self.options.discovery_interval
@@ -219,7 +228,7 @@ impl Run {
             && (listing.shards.is_empty() || self.options.start == Start::Snapshot);
         // Late answers to what was asked before a new epoch or stream would be taken for new ones.
         let expecting = self.shards_asked + self.segments_asked > 0;
-        if expecting || *scope != Scope::Full || !listing.complete || enabling {
+        if expecting || *scope != Scope::Full || !listing.complete || enabling || self.is_bare(listing) {
             self.discovery.full_due = now + UNSETTLED;
             return Ok(());
         }

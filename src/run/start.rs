@@ -57,6 +57,9 @@ pub(super) fn remembered(checkpoint: &Checkpoint) -> ShardGraph {
     for (id, state) in &checkpoint.shards {
         graph.remember(id, &state.parents, state.finished.is_some());
     }
+    if !checkpoint.shards.is_empty() {
+        graph.expect_parents();
+    }
     graph
 }
 
@@ -76,6 +79,7 @@ impl Run {
     pub(super) fn begin(&mut self, listing: &Listing, now: Now) -> Result<()> {
         self.opened_at = listing.server_time;
         self.accept_history();
+        self.graph.expect_parents();
         if self.resumed && self.snapshot.is_some() && broken::is("captured-again") {
             self.starts.clear();
             self.frontier.state_mut().checkpoint.shards.clear();
@@ -374,5 +378,28 @@ fn abridged(names: &[&str]) -> String {
     match names.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_tells_no_birth_counts_as_young() {
+        assert_eq!(born(&"shardId-00000001767225600000-d2dd37de".into()), Some(1_767_225_600_000));
+        let others = [
+            "",
+            "shardId-",
+            "shardId-000000000000",
+            "shardId-00000000000000000000-d2dd37de",
+            "shardId-0000000176722560000x-d2dd37de",
+            "shardId-99999999999999999999-d2dd37de",
+            "shardId-0000000176722560000é-d2dd37de",
+            "somebody's own name",
+        ];
+        for name in others {
+            assert_eq!(born(&name.into()), None, "{name}");
+        }
     }
 }

@@ -258,7 +258,7 @@ impl Room {
         let next = next_page(&page.stream, after)?;
         let shards = page.stream.shards().iter().map(shard).collect::<Result<_>>()?;
         let (status, server_time) = (status(&page.stream), page.server_time);
-        Ok((Listing { shards, status, complete: true, server_time }, next))
+        Ok((Listing { shards, status, complete: true, retention: None, server_time }, next))
     }
 
     async fn get_records(&self, shard: &ShardId, cursor: &Cursor) -> Result<(Bytes, Option<Millis>)> {

@@ -335,6 +335,16 @@ fn a_bounded_run_ends_as_soon_as_nothing_is_behind() {
     assert!(world.aws.now_ms() - begun < 9_000, "{} ms", world.aws.now_ms() - begun);
 }
 
+/// A listing may be older than the stream.
+#[test]
+fn a_bounded_run_does_not_take_a_stale_listing_for_an_empty_stream() {
+    let mut world = world(6, 2);
+    world.aws.knobs_mut().stale_ms = 3_000;
+    (0..50).for_each(|_| world.put(40));
+    run_to_its_end(&mut world, &Options { follow: false, ..options() }).unwrap();
+    assert_exact(&world);
+}
+
 /// Empty pages with something behind them are no end.
 #[test]
 fn a_bounded_run_goes_through_empty_pages() {
@@ -393,6 +403,29 @@ fn a_longer_retention_keeps_an_old_checkpoint_good() {
     drain(&mut world, &mut session);
     assert_exact(&world);
     assert_eq!(world.durable.gaps, []);
+}
+
+#[test]
+fn a_retention_that_is_cut_trims_at_once_and_that_is_a_gap() {
+    let mut world = world(3, 1);
+    let stream = Named::of(STREAM);
+    world.aws.kinesis().increase_retention(&stream, 72).unwrap();
+    world.aws.knobs_mut().kinesis.page_records = 5;
+    let mut session = world.start(Options { batch_rows: 5, memory_limit: 16 << 20, ..options() }).unwrap();
+    drain(&mut world, &mut session);
+    (0..20).for_each(|_| world.put(10));
+    // The consumer takes nothing, so the reader stops.
+    session.run_for(&mut world, 2_000);
+    world.aws.advance(30 * HOUR as u64);
+    (0..20).for_each(|_| world.put(10));
+    world.aws.kinesis().decrease_retention(&stream, 24).unwrap();
+    session.run_for(&mut world, 70_000);
+    session.take_all(&mut world);
+    session.run_for(&mut world, 1_000);
+    match &session.over {
+        Some(Err(error)) => assert_eq!(error.kind(), ErrorKind::Gap),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A reader whose consumer sleeps for a day is overtaken by the trimming, whatever its cursor's age.

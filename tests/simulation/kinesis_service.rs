@@ -41,8 +41,13 @@ pub fn list(aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
             .shard_filter
             .map(|filter| ShardFilter { shard_id: Some(parent.as_str().into()), ..filter });
     }
-    let mut listing =
-        Listing { shards: Vec::new(), status: StreamStatus::Enabled, complete: true, server_time: date(aws) };
+    let mut listing = Listing {
+        shards: Vec::new(),
+        status: StreamStatus::Enabled,
+        complete: true,
+        retention: None,
+        server_time: date(aws),
+    };
     loop {
         let page = match aws.kinesis().list_shards(&request) {
             Ok(page) => page,
@@ -67,6 +72,7 @@ pub fn list(aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
         return Err(Error::new(ErrorKind::NotFound, "it is another stream now"));
     }
     listing.status = description.status;
+    listing.retention = Some(description.retention);
     Ok(listing)
 }
 

@@ -27,6 +27,7 @@ impl Kinesis {
                     return Err(Error::new(ErrorKind::NotFound, message));
                 }
                 listing.status = summary.status;
+                listing.retention = Some(summary.retention);
                 listing.server_time = summary.server_time;
             }
             // The filter gives every later shard, and some servers ignore it.
@@ -51,7 +52,8 @@ impl Kinesis {
 
     async fn list_pages(&self, room: &Room, scope: &Scope) -> Result<Listing> {
         let status = StreamStatus::Enabled;
-        let mut listing = Listing { shards: Vec::new(), status, complete: true, server_time: None };
+        let mut listing =
+            Listing { shards: Vec::new(), status, complete: true, retention: None, server_time: None };
         let mut token = None;
         loop {
             match self.list_page(room, scope, token.as_deref()).await {
