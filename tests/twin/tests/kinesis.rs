@@ -272,6 +272,26 @@ fn reading_has_its_documented_rates() {
 }
 
 #[test]
+fn any_operation_can_have_a_rate() {
+    let mut aws = stream(1);
+    let rates = json!({"Kinesis.DescribeStreamSummary": 2, "ListTables": 1});
+    aws.knobs_mut().calls_per_second = serde_json::from_value(rates.clone()).unwrap();
+    assert_eq!(
+        serde_json::to_value(aws.knobs()).unwrap()["calls_per_second"],
+        json!({
+            "Kinesis.DescribeStreamSummary": 2.0, "ListTables": 1.0,
+        })
+    );
+    for _ in 0..2 {
+        assert!(aws.kinesis().describe_stream_summary(&orders()).is_ok());
+    }
+    assert_eq!(code(aws.kinesis().describe_stream_summary(&orders())), "LimitExceededException");
+    assert!(aws.kinesis().list_shards(&ListShards::of("orders")).is_ok());
+    aws.advance(500);
+    assert!(aws.kinesis().describe_stream_summary(&orders()).is_ok());
+}
+
+#[test]
 fn a_recreated_stream_is_another_one() {
     let mut aws = stream(1);
     put(&mut aws, "a", "1");
