@@ -284,10 +284,8 @@ impl Reader {
 
     /// What the service asks for between two pages, or has taught by refusing them.
     fn pause_behind(&self, page: &Page) -> Duration {
-        // Data comes as base64, four characters for three bytes.
-        let bytes = page.body.len() as f64 * 0.75;
         let rate = self.terms.shard_bytes_per_second.map(f64::from);
-        let paid = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes / rate));
+        let paid = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(page.weight as f64 / rate));
         paid.max(self.terms.pause).max(self.pace.interval())
     }
 
@@ -483,6 +481,7 @@ mod tests {
             behind,
             children: Vec::new(),
             hash_keys: None,
+            weight: 0,
             server_time,
         }
     }
@@ -541,7 +540,7 @@ mod tests {
     fn pages_pay_for_their_bytes_by_waiting() {
         let mut reader = paced();
         let mut full = page(None, Some(1));
-        full.body = vec![0; (10 << 20) / 3 * 4].into();
+        full.weight = 10 << 20;
         reader.progressed(&full, SECOND);
         assert!(reader.due - SECOND >= SECOND * 5, "{:?}", reader.due);
         reader.progressed(&page(None, Some(1)), SECOND);

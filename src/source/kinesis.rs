@@ -224,6 +224,7 @@ pub fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result
     if about.children.iter().any(|child| child.parent_shards.is_empty()) {
         return Err(Error::new(ErrorKind::BadPage, "the page names a child shard without parents"));
     }
+    let weight = weight(body.get(elements.clone()).unwrap_or_default());
     Ok(Page {
         shard: shard.clone(),
         body,
@@ -232,8 +233,22 @@ pub fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result
         behind: about.behind.map(|behind| behind.max(0)),
         children: about.children.into_iter().map(child).collect::<Result<_>>()?,
         hash_keys: None,
+        weight,
         server_time,
     })
+}
+
+/// How many bytes of data the records hold: base64 has four characters for three bytes. Within a
+/// string every quote is escaped, so what looks like the member is the member. Of records that are
+/// not written as the service writes them, the whole text counts.
+fn weight(records: &[u8]) -> usize {
+    const MEMBER: &[u8] = br#""Data":""#;
+    let mut characters = 0;
+    for at in memchr::memmem::find_iter(records, MEMBER) {
+        let data = records.get(at + MEMBER.len()..).unwrap_or_default();
+        characters += memchr::memchr(b'"', data).unwrap_or(data.len());
+    }
+    (if characters == 0 { records.len() } else { characters }) / 4 * 3
 }
 
 pub(super) fn child(child: Child) -> Result<Shard> {

@@ -196,6 +196,17 @@ async fn a_page_is_the_bytes_the_service_sent_and_says_how_far_behind_it_is() {
     assert_eq!(page.children, []);
 }
 
+/// What the service limits to 2 MB a second is data, not the text around it.
+#[tokio::test]
+async fn a_page_weighs_what_its_data_does() {
+    let tricky = r#"{"Data":"QUJD","PartitionKey":"\"Data\":\"xxxxxxxxxxxx\""}"#;
+    let body = format!(r#"{{"NextShardIterator":"n","Records":[{{"Data":"QUJDREVG"}},{tricky}]}}"#);
+    assert_eq!(fetch(&body).await.unwrap().weight, 9);
+    let spaced = r#"{"NextShardIterator":"n","Records":[{"Data" : "QUJDREVG"}]}"#;
+    assert!(fetch(spaced).await.unwrap().weight >= 6);
+    assert_eq!(fetch(r#"{"NextShardIterator":"n","Records":[]}"#).await.unwrap().weight, 0);
+}
+
 #[tokio::test]
 async fn the_last_page_names_the_shards_that_go_on() {
     let body = r#"{"ChildShards":[{"ShardId":"c","ParentShards":["a","b"],"HashKeyRange":
