@@ -335,6 +335,37 @@ fn a_bounded_run_ends_as_soon_as_nothing_is_behind() {
     assert!(world.aws.now_ms() - begun < 9_000, "{} ms", world.aws.now_ms() - begun);
 }
 
+#[test]
+fn a_stream_that_is_being_made_is_waited_for() {
+    let mut aws = Aws::new(1);
+    aws.knobs_mut().kinesis.creating_ms = 20_000;
+    aws.kinesis().create_stream(&CreateStream::with_shards(STREAM, 2)).unwrap();
+    let mut world = World::of(aws, Service::Kinesis, 1);
+    let mut session = world.start(options()).unwrap();
+    session.run_for(&mut world, 25_000);
+    (0..50).for_each(|_| world.put(40));
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+}
+
+/// What it costs to wait for records: one call a second for each shard, one listing a minute.
+#[test]
+fn an_idle_stream_costs_little() {
+    let mut world = world(1, 4);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 60_000);
+    let calls = |world: &World| {
+        let ops = [KinesisOp::GetRecords, KinesisOp::ListShards, KinesisOp::GetShardIterator];
+        ops.map(|op| world.aws.count(Op::Kinesis(op)).calls)
+    };
+    let before = calls(&world);
+    session.run_for(&mut world, 600_000);
+    let after = calls(&world);
+    let [pages, listings, iterators] = [0, 1, 2].map(|op| after[op] - before[op]);
+    assert!(pages <= 4 * 600 && listings <= 10 && iterators == 0, "{pages} {listings} {iterators}");
+}
+
 /// A listing may be older than the stream.
 #[test]
 fn a_bounded_run_does_not_take_a_stale_listing_for_an_empty_stream() {

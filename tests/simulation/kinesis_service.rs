@@ -51,6 +51,8 @@ pub fn list(aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
     loop {
         let page = match aws.kinesis().list_shards(&request) {
             Ok(page) => page,
+            // A stream that is being made has no shards yet.
+            Err(error) if error.code == "ResourceInUseException" => break,
             Err(error) if listing.shards.is_empty() => return Err(failure(error)),
             Err(_) => {
                 listing.complete = false;

@@ -127,6 +127,14 @@ async fn an_expired_token_restarts_the_listing() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_being_made_has_no_shards_yet() {
+    let refused = refusal(400, "ResourceInUseException", "not ACTIVE");
+    let server = Scripted::replies([refused, summary(1_700_000_000.5, "CREATING")]);
+    let listing = kinesis(&server).list(IDENTITY, &Scope::Full).await.unwrap();
+    assert_eq!((listing.shards.len(), listing.status), (0, StreamStatus::Enabling));
+}
+
+#[tokio::test]
 async fn a_listing_that_breaks_off_proves_nothing_and_one_in_circles_is_an_error() {
     let server = Scripted::replies([
         shards(&[listed("a", &[], None)], Some("more")),
