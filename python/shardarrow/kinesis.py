@@ -97,15 +97,20 @@ class Kinesis(Source):
     def _check_mode(self, mode: str) -> None:
         if mode != "mirror":
             return
+        if self.format == "dynamodb" and self.images == "columns":
+            return
         if self.format == "dynamodb":
             raise UsageError(
-                "mode='mirror' does not work yet for a table's changes that come through Kinesis; "
-                "pass mode='append', or mirror the table itself with sa.dynamodb(...)"
+                "mode='mirror' needs the attributes as columns: leave images='json' out, or append"
             )
         raise UsageError(
             "mode='mirror' needs changes with keys, and the records of a Kinesis stream have none; "
             "pass mode='append'"
         )
+
+    @property
+    def _is_unordered(self) -> bool:
+        return self.format == "dynamodb"
 
     @property
     def _default_table(self) -> str:
