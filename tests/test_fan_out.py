@@ -16,7 +16,6 @@ import pytest
 
 import shardarrow as sa
 from services import Twin
-from shardarrow.demo.emulator import Emulator
 
 STREAM = "clicks"
 SECONDS = 120
@@ -99,23 +98,6 @@ def test_polling_and_pushing_go_on_from_each_other(twin: Twin, kinesis: Any, tmp
         with source(twin, fan_out=fan_out).stream(tmp_path / "c") as stream:
             assert sorted(take(stream, 10)) == list(range(start, start + 10))
         put(kinesis, range(start + 10, start + 20))
-
-
-@pytest.mark.timeout(120)
-def test_another_implementation_is_read_too(emulator: Emulator, tmp_path: Path) -> None:
-    """ministack pushes, and goes on behind a number; it forgets shards that were split or merged."""
-    kinesis = emulator.client("kinesis")
-    kinesis.create_stream(StreamName=STREAM, ShardCount=2)
-    try:
-        clicks = sa.kinesis(STREAM, fan_out="app", endpoint_url=emulator.endpoint_url)
-        found: list[int] = []
-        for start in (0, 100):
-            put(kinesis, range(start, start + 100))
-            with clicks.stream(tmp_path / "c") as stream:
-                found += take(stream, 100)
-        assert sorted(found) == list(range(200))
-    finally:
-        kinesis.delete_stream(StreamName=STREAM, EnforceConsumerDeletion=True)
 
 
 def test_the_consumer_is_registered_once_and_stays(twin: Twin, kinesis: Any) -> None:
