@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json as json_text
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
-from shardarrow import _native
 from shardarrow.errors import UsageError
 from shardarrow.options import (
     ArrowSchema,
@@ -146,13 +144,8 @@ class DynamoDB(Source):
         return self.table.split("/")[1] if self.table.startswith("arn:") and "/" in self.table else self.table
 
     def _examine(self) -> dict[str, Any]:
-        """Tries each call once that reading this source needs: what came of it, for people to look at."""
         scans = self.start == "snapshot"
-        asks_table = scans or not self._names_a_stream
-        found: dict[str, Any] = json_text.loads(
-            _native.examine(json_text.dumps(self._source_config()), asks_table, scans)
-        )
-        return found
+        return self._tried(asks_table=scans or not self._names_a_stream, scans=scans)
 
 
 def dynamodb(

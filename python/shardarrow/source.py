@@ -301,6 +301,15 @@ class Source:
         """Whether the columns are known before the first record and never change."""
         return self.schema is not None or self.images == "json"
 
+    def _examine(self) -> dict[str, Any]:
+        """Tries each call once that reading this source needs: what came of it, for people to look at."""
+        return self._tried(asks_table=False, scans=False)
+
+    def _tried(self, *, asks_table: bool, scans: bool) -> dict[str, Any]:
+        config = json_text.dumps(self._source_config())
+        found: dict[str, Any] = json_text.loads(_native.examine(config, asks_table, scans))
+        return found
+
     def _scan(self, limit: int | None) -> dict[str, Any]:
         """What is special about the scan of a read that takes at most `limit` rows."""
         del limit

@@ -392,3 +392,26 @@ fn abridged(names: &[&str]) -> String {
         more => format!("{shown} and {more} more"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_tells_no_birth_counts_as_young() {
+        assert_eq!(born(&"shardId-00000001767225600000-d2dd37de".into()), Some(1_767_225_600_000));
+        let others = [
+            "",
+            "shardId-",
+            "shardId-000000000000",
+            "shardId-00000000000000000000-d2dd37de",
+            "shardId-0000000176722560000x-d2dd37de",
+            "shardId-99999999999999999999-d2dd37de",
+            "shardId-0000000176722560000é-d2dd37de",
+            "somebody's own name",
+        ];
+        for name in others {
+            assert_eq!(born(&name.into()), None, "{name}");
+        }
+    }
+}

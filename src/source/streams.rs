@@ -165,6 +165,7 @@ impl Streams {
             behind: None,
             children: Vec::new(),
             hash_keys: None,
+            weight: 0,
             server_time,
         })
     }
