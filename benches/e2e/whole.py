@@ -86,9 +86,7 @@ def one_shard(tools: Tools, rounds: int) -> list[Table]:
                 name, [f"{median(mine):.0f}", f"{median(theirs):.1f}"], times, f"{times:.0f}", target=target
             )
             share = median(a / b for a, b in zip(mine, plain, strict=True))
-            raw.add(
-                name, [f"{median(mine):.0f}", f"{median(plain):.0f}"], share, f"{share:.2f}", target=0.85
-            )
+            raw.add(name, [f"{median(mine):.0f}", f"{median(plain):.0f}"], share, f"{share:.2f}", target=0.85)
             per_gb = median(used)
             records = rows / (per_gb * PAGES * size / 1e9)
             cpu.add(
