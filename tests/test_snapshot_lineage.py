@@ -101,7 +101,8 @@ async def test_a_scan_that_takes_longer_than_the_retention_loses_nothing(orders:
                     slices += 1
                     orders.write(5, keys=300)
                     orders.advance(3 * HOUR)
-                await asyncio.sleep(0.005)
+                await asyncio.wait([taking], timeout=0.005)
+                assert not taking.done(), taking
         hours = (orders.now() - began) / 3600
         assert hours > 24, f"the scan took {hours} hours in {slices} slices"
         orders.write(20, keys=300)
