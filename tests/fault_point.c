@@ -1,4 +1,5 @@
-/* Ends the process with SIGKILL at the nth system call that changes files below a directory.
+/* Ends the process with SIGKILL at the nth system call that changes files below a directory, or lets
+ * this one and all that follow fail.
  *
  * Loaded before the C library (LD_PRELOAD), it stands before every call that writes, syncs, resizes,
  * renames or removes. The environment says what to do:
@@ -6,11 +7,13 @@
  *   FAULT_POINT_DIRECTORY  the directory, spelled as the kernel spells it
  *   FAULT_POINT_NTH        dies before the nth call takes effect; 0: never
  *   FAULT_POINT_TORN       1: of a write, half of the bytes are written first
+ *   FAULT_POINT_ERRNO      does not die: from the nth call on, all but removals fail with this error
  *   FAULT_POINT_TRACE      a file outside the directory that gets one line for each call
  */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -27,6 +30,7 @@ static char directory[PATH_MAX];
 static size_t directory_length;
 static long nth;
 static int torn;
+static int failure;
 static int trace = -1;
 static atomic_long calls;
 
@@ -35,6 +39,7 @@ __attribute__((constructor)) static void begin(void)
     const char *given = getenv("FAULT_POINT_DIRECTORY");
     const char *number = getenv("FAULT_POINT_NTH");
     const char *half = getenv("FAULT_POINT_TORN");
+    const char *error = getenv("FAULT_POINT_ERRNO");
     const char *file = getenv("FAULT_POINT_TRACE");
 
     if (given == NULL || strlen(given) >= sizeof directory) {
@@ -44,6 +49,7 @@ __attribute__((constructor)) static void begin(void)
     directory_length = strlen(directory);
     nth = number != NULL ? atol(number) : 0;
     torn = half != NULL && atoi(half);
+    failure = error != NULL ? atoi(error) : 0;
     if (file != NULL) {
         trace = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     }
@@ -57,8 +63,13 @@ static const char *below(const char *path)
     return path[directory_length] == '/' ? path + directory_length + 1 : NULL;
 }
 
-static void die(void)
+/* The end of the process, or the result of a call that fails. */
+static int end(void)
 {
+    if (failure) {
+        errno = failure;
+        return -1;
+    }
     syscall(SYS_kill, getpid(), SIGKILL);
     for (;;) {
         pause();
@@ -76,14 +87,20 @@ static void note(const char *call, const char *name)
     }
 }
 
-/* Counts a call about `name`; returns whether the process is to die in it. */
+/* Counts a call about `name`; returns whether the process is to die in it, or the call to fail. */
 static int is_the_one(const char *call, const char *name)
 {
+    long count;
+
     if (name == NULL) {
         return 0;
     }
     note(call, name);
-    return atomic_fetch_add(&calls, 1) + 1 == nth;
+    count = atomic_fetch_add(&calls, 1) + 1;
+    if (failure && nth > 0) {
+        return count >= nth && strstr(call, "unlink") == NULL && strcmp(call, "remove") != 0;
+    }
+    return count == nth;
 }
 
 static int at_path(const char *call, const char *path)
@@ -129,7 +146,7 @@ static int at_descriptor(const char *call, int descriptor)
 
 #define AT(where, what) \
     if (where(__func__, what)) { \
-        die(); \
+        return end(); \
     }
 
 #define AT_WRITE(half_of_it) \
@@ -137,7 +154,7 @@ static int at_descriptor(const char *call, int descriptor)
         if (torn) { \
             (void)!(half_of_it); \
         } \
-        die(); \
+        return end(); \
     }
 
 ssize_t write(int fd, const void *bytes, size_t count)

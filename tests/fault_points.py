@@ -70,13 +70,24 @@ class Mortal:
         self.kills += killed
         return killed
 
+    def fail_from(self, point: Point, error: int, command: Iterable[str | Path]) -> str:
+        """Runs with a disk that fails from the point on: returns what the process said of it."""
+        process = self._begin(command, point.nth, FAULT_POINT_ERRNO=str(error))
+        _, said = process.communicate(timeout=WAIT)
+        assert process.returncode in (0, 1), said
+        return str(said) if process.returncode else ""
+
     def _run(self, command: Iterable[str | Path], nth: int, **more: str) -> bool:
-        asked = {"FAULT_POINT_DIRECTORY": str(self._directory), "FAULT_POINT_NTH": str(nth)}
-        environment = os.environ | asked | more | {"LD_PRELOAD": str(self._library)}
-        process = self._start(*command, env=environment)
+        process = self._begin(command, nth, **more)
         _, said = process.communicate(timeout=WAIT)
         assert process.returncode in (0, -signal.SIGKILL), said
         return bool(process.returncode)
+
+    def _begin(self, command: Iterable[str | Path], nth: int, **more: str) -> "subprocess.Popen[str]":
+        asked = {"FAULT_POINT_DIRECTORY": str(self._directory), "FAULT_POINT_NTH": str(nth)}
+        environment = os.environ | asked | more | {"LD_PRELOAD": str(self._library)}
+        process: subprocess.Popen[str] = self._start(*command, env=environment)
+        return process
 
 
 def points(calls: list[str], most: int, seed: int) -> list[Point]:

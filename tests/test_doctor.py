@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from clicks import Clicks
 from lineages import HOUR, Lineages
 from services import Twin
 from shardarrow.cli import main
@@ -215,6 +216,52 @@ def test_a_checkpoint_of_another_stream(orders: Lineages, doctor: Doctor, tmp_pa
     code, checks = doctor("--checkpoint", path)
     assert (code, failing(checks)) == (1, ["checkpoint"])
     assert "replaced" in checks["checkpoint"][1]
+
+
+# Kinesis
+
+KINESIS = ["DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"]
+
+
+@pytest.fixture
+def clicks(twin: Twin) -> Clicks:
+    clicks = Clicks(twin)
+    clicks.put(20)
+    return clicks
+
+
+@pytest.mark.parametrize("fan_out", [False, True], ids=["polling", "fan-out"])
+def test_all_is_well_with_a_stream(clicks: Clicks, doctor: Doctor, fan_out: bool) -> None:
+    flags = ["--fan-out", "nobody"] if fan_out else []
+    code, checks = doctor(*flags, source="kinesis://clicks")
+    assert (code, failing(checks)) == (0, [])
+    assert [checks[action] for action in KINESIS] == [("ok", "allowed")] * 4
+    assert ("SubscribeToShard" in checks) == fan_out
+    assert checks["shards"] == ("ok", "2 open, 0 closed")
+    assert "view type" not in checks
+    stream = clicks.kinesis.describe_stream_summary(StreamName="clicks")["StreamDescriptionSummary"]
+    consumers = clicks.kinesis.list_stream_consumers(StreamARN=stream["StreamARN"])
+    assert consumers["Consumers"] == []
+
+
+@pytest.mark.parametrize("action", KINESIS)
+def test_a_permission_for_a_stream_that_is_missing_is_named(
+    clicks: Clicks, doctor: Doctor, action: str
+) -> None:
+    clicks.twin.inject(f"Kinesis.{action}", DENIED, times=ALWAYS)
+    code, checks = doctor(source="kinesis://clicks")
+    assert (code, failing(checks)) == (1, [action])
+    statement = json.loads(checks[action][1].split("policy: ")[1])
+    assert statement["Action"] == f"kinesis:{action}"
+    assert statement["Resource"].endswith(":stream/clicks")
+
+
+def test_a_checkpoint_of_a_stream(clicks: Clicks, doctor: Doctor, tmp_path: Path) -> None:
+    path = tmp_path / "clicks.ckpt"
+    with clicks.source().stream(path, follow=False) as stream:
+        assert sum(batch.num_rows for batch in stream) == 20
+    code, checks = doctor("--checkpoint", path, source="kinesis://clicks")
+    assert (code, checks["checkpoint"][0]) == (0, "ok")
 
 
 def test_a_line_for_people(orders: Lineages, twin: Twin, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 `make test` takes a few of the calls, of different kinds; `make test-long` takes all of them.
 """
 
+import errno
 import random
 import sys
 from collections.abc import Callable
@@ -120,6 +121,57 @@ def test_data_and_checkpoint_are_one_at_each_call_of_the_loader(
     assert kills >= 0.8 * len(chosen)
     for name, value in {"calls": len(calls), "points": len(chosen), "kills": kills}.items():
         record_property(name, value)
+
+
+@pytest.mark.bulk
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO], ids=["disk full", "input/output error"])
+@pytest.mark.parametrize("what", ["store", "mirror", "append"])
+def test_a_disk_that_fails_is_an_error_and_nothing_is_lost(
+    what: str,
+    error: int,
+    library: Path,
+    emulator: Emulator,
+    tables: Tables,
+    tmp_path: Path,
+    sample: int,
+    start_process: Callable[..., Any],
+) -> None:
+    """From some call on nothing can be written; then there is room again."""
+    table = tables.make(keys={"id": "S"})
+    start = "snapshot" if what == "mirror" else "earliest"
+    source = f"dynamodb://{table}?start={start}&segments=1&endpoint_url={emulator.endpoint_url}"
+    if what == "store":
+        tables.put(table, *({"id": {"S": f"key {n}"}, "n": {"N": str(n)}} for n in range(1, ROWS + 1)))
+    else:
+        put_and_delete(tables, table)
+
+    def command(directory: Path) -> list[str]:
+        if what == "store":
+            script = [sys.executable, fault_points.__file__, source]
+            return [*script, str(directory / "orders.ckpt"), str(directory.with_suffix(".log"))]
+        load = [str(Path(sys.executable).with_name("shardarrow")), "load", source]
+        return [*load, f"duckdb:///{directory / 'shop.duckdb'}", "--table", "orders", "--mode", what, *LOAD]
+
+    calls = calls_of(library, tmp_path, command, start_process)
+    whole = [point for point in fault_points.points(calls, sample, SEED + error) if not point.torn]
+    failures = 0
+    for point in whole[: max(2, sample // 3)]:
+        directory = fresh(tmp_path)
+        mortal = Mortal(library, directory, start_process)
+        said = mortal.fail_from(point, error, command(directory))
+        failures += bool(said)
+        assert not said or "shop.duckdb" in said or "orders.ckpt" in said, said
+        assert not mortal.die_at(Point(0), command(directory))
+        if what == "store":
+            assert_taken_at_least_once(fault_points.seen(directory.with_suffix(".log")))
+            continue
+        load = Load(source, directory / "shop.duckdb", table="orders", mode=what, start=start_process)
+        if what == "mirror":
+            assert mirror_differences(load, tables.items(table)) == [], point
+        else:
+            assert_every_change_once(load, stream_records(emulator, table))
+    assert failures
 
 
 def put_and_delete(tables: Tables, table: str) -> None:

@@ -74,6 +74,34 @@ def test_shards_stand_behind_their_parents(orders: Orders) -> None:
     assert [shard.is_closed for shard in shards] == [True, True, True, False]
 
 
+@pytest.mark.parametrize("page", [1, 7, 100])
+def test_every_shard_is_listed_however_many_pages_that_takes(orders: Orders, page: int) -> None:
+    partitions = 3 * page + 1
+    orders.create(partitions=partitions)
+    orders.twin.control("knobs", set={"listing_page": page, "permute": 5})
+    assert len(orders.source().shards()) == partitions
+    calls = orders.twin.control("counters")["counters"]["DescribeStream"]["calls"]
+    assert calls >= 4
+
+
+def test_an_error_in_the_last_batch_of_a_shard_leaves_it_unfinished(orders: Orders, tmp_path: Path) -> None:
+    """The shard is closed, and everything else in it is done."""
+    orders.create()
+    for _ in range(6):
+        orders.put("a")
+    orders.twin.control("roll_over", table="orders", partition=0)
+    options: Any = {"follow": False, "settle": 0.2, "batch_rows": 2}
+    with (
+        pytest.raises(RuntimeError, match="of the test"),
+        orders.source().stream(tmp_path / "c", **options) as stream,
+    ):
+        for batch in stream:
+            if batch.to_pyarrow().column("n").to_pylist()[-1] == 6:
+                raise RuntimeError("of the test")
+    with orders.source().stream(tmp_path / "c", **options) as stream:
+        assert [row["n"] for row in read(stream)] == [5, 6]
+
+
 @pytest.mark.parametrize("kind", ["truncated", "invalid_json", "wrong_crc", "reset", "lost_reply"])
 def test_a_damaged_answer_is_asked_for_again(orders: Orders, kind: str) -> None:
     orders.create()

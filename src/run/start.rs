@@ -57,6 +57,9 @@ pub(super) fn remembered(checkpoint: &Checkpoint) -> ShardGraph {
     for (id, state) in &checkpoint.shards {
         graph.remember(id, &state.parents, state.finished.is_some());
     }
+    if !checkpoint.shards.is_empty() {
+        graph.expect_parents();
+    }
     graph
 }
 
@@ -76,6 +79,7 @@ impl Run {
     pub(super) fn begin(&mut self, listing: &Listing, now: Now) -> Result<()> {
         self.opened_at = listing.server_time;
         self.accept_history();
+        self.graph.expect_parents();
         if self.resumed && self.snapshot.is_some() && broken::is("captured-again") {
             self.starts.clear();
             self.frontier.state_mut().checkpoint.shards.clear();
@@ -124,8 +128,15 @@ impl Run {
 
     /// Before the scan: every shard that is open, or was open a while ago, from its beginning.
     /// What was made before is in the scan, so nothing older than this moment can be missing.
+    ///
+    /// Where a shard can be opened at a moment, it is read from a while before instead: its changes may
+    /// come late and out of order, but each comes after it was made.
     fn start_at_capture(&mut self, listing: &Listing) {
         let time = listing.server_time;
+        if let Some(time) = time.filter(|_| self.options.terms.opens_at_time) {
+            let margin = self.options.snapshot.late_margin.as_millis();
+            return self.open_all_at(time - Millis::try_from(margin).unwrap_or(Millis::MAX), listing);
+        }
         for shard in &listing.shards {
             let mut state = at_beginning(&shard.parents, time);
             if self.closed_long_ago(&shard.id, time) {
@@ -161,13 +172,18 @@ impl Run {
                 ahead as f64 / 1000.0
             )));
         }
+        self.open_all_at(moment, listing);
+        Ok(())
+    }
+
+    /// What is older than the service keeps cannot be read, and nothing is missing for it.
+    fn open_all_at(&mut self, moment: Millis, listing: &Listing) {
         let kept = listing.server_time.map(|time| time - self.description.retention + EARLIEST_SLACK);
         for shard in &listing.shards {
             let mut state = at_beginning(&shard.parents, kept.max(Some(moment)));
             state.created_before = Some(moment);
             self.remember(&shard.id, state);
         }
-        Ok(())
     }
 
     /// Closed shards are history; open ones start at their end: at this moment, where they can be
@@ -374,5 +390,28 @@ fn abridged(names: &[&str]) -> String {
     match names.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_tells_no_birth_counts_as_young() {
+        assert_eq!(born(&"shardId-00000001767225600000-d2dd37de".into()), Some(1_767_225_600_000));
+        let others = [
+            "",
+            "shardId-",
+            "shardId-000000000000",
+            "shardId-00000000000000000000-d2dd37de",
+            "shardId-0000000176722560000x-d2dd37de",
+            "shardId-99999999999999999999-d2dd37de",
+            "shardId-0000000176722560000é-d2dd37de",
+            "somebody's own name",
+        ];
+        for name in others {
+            assert_eq!(born(&name.into()), None, "{name}");
+        }
     }
 }

@@ -1,11 +1,11 @@
-"""`shardarrow doctor`: whether a table can be read from here, and what to do where it cannot."""
+"""`shardarrow doctor`: whether a table or a stream can be read from here, and what to do where it cannot."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from shardarrow.cli.arguments import add_common, add_source, source_of
@@ -13,21 +13,51 @@ from shardarrow.cli.screen import Screen
 from shardarrow.cli.status import Found, find
 from shardarrow.cli.values import as_json, span
 from shardarrow.dynamodb import DynamoDB
-from shardarrow.errors import UsageError
+from shardarrow.kinesis import Kinesis
+from shardarrow.source import Source
 
 _WELL, _ILL = 0, 1
 
-# What each call of a source asks the service for. `describe` asks for the table as well, and for more
-# of the stream than its list of shards, but needs no other permission.
-_ACTIONS = {
-    "describe_table": "DescribeTable",
-    "describe": "DescribeStream",
-    "list": "DescribeStream",
-    "open": "GetShardIterator",
-    "fetch": "GetRecords",
-    "scan": "Scan",
-}
-_OF_TABLE = ("DescribeTable", "Scan")
+
+@dataclass(frozen=True)
+class _Service:
+    """What a source's calls are to those who write policies, and what its service says of readers."""
+
+    prefix: str
+    actions: Mapping[str, str]
+    """What each call of a source asks the service for. `describe` of a table asks for the table as well,
+    and for more of the stream than its list of shards, but needs no other permission."""
+    of_table: tuple[str, ...]
+    """The rest are about the table's stream."""
+    readers: str
+
+
+_DYNAMODB = _Service(
+    "dynamodb",
+    {
+        "describe_table": "DescribeTable",
+        "describe": "DescribeStream",
+        "list": "DescribeStream",
+        "open": "GetShardIterator",
+        "fetch": "GetRecords",
+        "scan": "Scan",
+    },
+    ("DescribeTable", "Scan"),
+    # The developer guide allows two readers for each shard and says that more are throttled.
+    "a shard serves two (Lambda functions count)",
+)
+_KINESIS = _Service(
+    "kinesis",
+    {
+        "describe": "DescribeStreamSummary",
+        "list": "ListShards",
+        "open": "GetShardIterator",
+        "fetch": "GetRecords",
+    },
+    ("DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"),
+    # API reference, GetRecords.
+    "those that poll a shard share five calls and 2 MB a second; fan_out= gives a reader its own",
+)
 
 # Seconds. A signature is good for 5 minutes around the service's time (Signature Version 4); that time
 # comes in whole seconds, so a difference of a few says nothing.
@@ -52,7 +82,7 @@ class Check:
 def add(commands: Any) -> None:
     """Describes the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "doctor", help="check whether a table can be read from here, and say what to do where it cannot"
+        "doctor", help="check whether a source can be read from here, and say what to do where it cannot"
     )
     add_source(parser)
     parser.add_argument(
@@ -66,9 +96,8 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Tries each call once; nothing is changed. The exit code is 1 when something is to be done."""
     source = source_of(arguments)
-    if not isinstance(source, DynamoDB):
-        raise UsageError(f"doctor examines DynamoDB tables, not {source!r}; name a table")
-    found = source._examine()
+    # Subscribing would register a consumer, which costs money.
+    found = (replace(source, fan_out=None) if isinstance(source, Kinesis) else source)._examine()
     checks = [*diagnose(source, found)]
     if arguments.checkpoint:
         checks += of_checkpoints(list(find(arguments.checkpoint)), found)
@@ -77,7 +106,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     return _ILL if any(check.level == "FAIL" for check in checks) else _WELL
 
 
-def diagnose(source: DynamoDB, found: Mapping[str, Any]) -> Iterator[Check]:
+def diagnose(source: Source, found: Mapping[str, Any]) -> Iterator[Check]:
     """What the calls say about the source."""
     failures = {call["call"]: call["failure"] for call in found["calls"] if call["failure"]}
     yield _reached(failures)
@@ -98,11 +127,11 @@ def _reached(failures: Mapping[str, Any]) -> Check:
     return Check("ok", "credentials", "the service was reached and accepts them")
 
 
-def _permissions(source: DynamoDB, found: Mapping[str, Any], failures: Mapping[str, Any]) -> Iterator[Check]:
+def _permissions(source: Source, found: Mapping[str, Any], failures: Mapping[str, Any]) -> Iterator[Check]:
     """One line for each action that was tried and did what it should, or was refused."""
     known: dict[str, Check] = {}
     for call in found["calls"]:
-        action, failure = _ACTIONS[call["call"]], failures.get(call["call"])
+        action, failure = _service(source).actions[call["call"]], failures.get(call["call"])
         if failure is None:
             known.setdefault(action, Check("ok", action, "allowed"))
         elif failure["kind"] == "access_denied":
@@ -113,26 +142,38 @@ def _permissions(source: DynamoDB, found: Mapping[str, Any], failures: Mapping[s
         elif failure["kind"] not in ("credentials", "connection", "stream_unusable"):
             known[action] = Check("FAIL", action, failure["message"])
     yield from known.values()
-    if source.enable_stream:
+    if isinstance(source, Kinesis) and source.fan_out:
+        yield Check(
+            "note", "SubscribeToShard", "not tried: it would begin a session, and may register a consumer"
+        )
+    if isinstance(source, DynamoDB) and source.enable_stream:
         yield Check("note", "UpdateTable", "not tried: it would change the table; needed to turn a stream on")
 
 
-def _statement(source: DynamoDB, found: Mapping[str, Any], action: str) -> dict[str, str]:
+def _service(source: Source) -> _Service:
+    return _KINESIS if isinstance(source, Kinesis) else _DYNAMODB
+
+
+def _statement(source: Source, found: Mapping[str, Any], action: str) -> dict[str, str]:
     """What IAM needs. Where the ARN is not known, a pattern that holds nothing but the table."""
-    arn = _table_arn(source, found)
-    resource = arn if action in _OF_TABLE else f"{arn}/stream/*"
-    return {"Effect": "Allow", "Action": f"dynamodb:{action}", "Resource": resource}
+    service, arn = _service(source), _arn(source, found)
+    resource = arn if action in service.of_table else f"{arn}/stream/*"
+    return {"Effect": "Allow", "Action": f"{service.prefix}:{action}", "Resource": resource}
 
 
-def _table_arn(source: DynamoDB, found: Mapping[str, Any]) -> str:
+def _arn(source: Source, found: Mapping[str, Any]) -> str:
+    """Of the table, or of the Kinesis stream."""
+    name = source._name
+    if name.startswith("arn:"):
+        return name if isinstance(source, Kinesis) else name.partition("/stream/")[0]
+    if isinstance(source, Kinesis):
+        return f"arn:aws:kinesis:{source.region or '*'}:*:stream/{name}"
     if found["stream"]:
         return str(found["stream"]["table_arn"])
-    if source.table.startswith("arn:"):
-        return source.table.partition("/stream/")[0]
-    return f"arn:aws:dynamodb:{source.region or '*'}:*:table/{source.table}"
+    return f"arn:aws:dynamodb:{source.region or '*'}:*:table/{name}"
 
 
-def _stream(source: DynamoDB, found: Mapping[str, Any], failures: Mapping[str, Any]) -> Iterator[Check]:
+def _stream(source: Source, found: Mapping[str, Any], failures: Mapping[str, Any]) -> Iterator[Check]:
     unusable = failures.get("describe", {})
     if unusable.get("kind") == "stream_unusable":
         yield Check("FAIL", "stream", unusable["message"])
@@ -140,10 +181,11 @@ def _stream(source: DynamoDB, found: Mapping[str, Any], failures: Mapping[str, A
     if stream is None:
         return
     yield _status(stream)
-    yield _view(source, stream)
+    if isinstance(source, DynamoDB):
+        yield _view(source, stream)
     if found["shards"]:
         yield Check("ok", "shards", "{} open, {} closed".format(*found["shards"]))
-    yield _readers(failures)
+    yield _readers(_service(source), failures)
 
 
 def _status(stream: Mapping[str, Any]) -> Check:
@@ -175,9 +217,8 @@ def _view(source: DynamoDB, stream: Mapping[str, Any]) -> Check:
     return Check("note", "view type", f"{view}: changes can be read, but {needs}")
 
 
-def _readers(failures: Mapping[str, Any]) -> Check:
-    """The developer guide allows two readers for each shard and says that more are throttled."""
-    says = "the service does not tell how many there are; a shard serves two (Lambda functions count)"
+def _readers(service: _Service, failures: Mapping[str, Any]) -> Check:
+    says = f"the service does not tell how many there are; {service.readers}"
     if failures.get("fetch", {}).get("kind") == "throttled":
         return Check("FAIL", "readers", f"GetRecords was throttled, so others read as well: {says}")
     return Check("note", "readers", f"{says}; GetRecords was not throttled now")
@@ -211,7 +252,7 @@ def _checkpoint(
     if stream is None or clock is None:
         return "note", name, f"{one.name}: not compared, because the stream could not be asked"
     if one.checkpoint["table_arn"] != stream["table_arn"]:
-        return "FAIL", name, f"{one.name}: it belongs to another table, {one.checkpoint['table_arn']}"
+        return "FAIL", name, f"{one.name}: it belongs to another source, {one.checkpoint['table_arn']}"
     if one.checkpoint["stream_arn"] != stream["arn"]:
         return (
             "FAIL",

@@ -170,14 +170,19 @@ fn place(draft: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// For file systems without hard links. Cut short it leaves a damaged file, which is refused.
+/// For file systems without hard links. Killed in the middle it leaves a damaged file, which is refused;
+/// where it fails it leaves none.
 fn copy_new(draft: &Path, path: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         opened => opened?,
     };
-    io::copy(&mut File::open(draft)?, &mut file)?;
-    file.sync_all()
+    let copied = File::open(draft).and_then(|mut draft| io::copy(&mut draft, &mut file));
+    let whole = copied.and_then(|_| file.sync_all());
+    if whole.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    whole
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

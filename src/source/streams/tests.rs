@@ -114,6 +114,16 @@ async fn broken_answers_are_errors_to_try_again() {
 }
 
 #[tokio::test]
+async fn an_answer_cut_at_any_byte_is_never_a_page() {
+    let whole = http(200, "", PAGE);
+    for end in 0..whole.len() {
+        let server = Scripted::replies([Reply::Raw(whole[..end].to_vec())]);
+        let error = fetch(&server).await.unwrap_err();
+        assert_eq!((error.kind(), error.retryable()), (ErrorKind::Connection, true), "cut at {end}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn an_attempt_ends_in_time_even_when_bytes_trickle() {
     let pieces = http(200, "", PAGE).chunks(1).map(<[u8]>::to_vec).collect();
     let server = Scripted::replies([Reply::Pieces(pieces, Duration::from_millis(50))]);
@@ -255,7 +265,7 @@ async fn a_listing_goes_on_over_empty_pages_to_its_end() {
         hash_keys: None,
     };
     let (status, server_time) = (StreamStatus::Enabled, Some(DATE_MILLIS));
-    assert_eq!(listing, Listing { shards: vec![a, c], status, complete: true, server_time });
+    assert_eq!(listing, Listing { shards: vec![a, c], status, complete: true, retention: None, server_time });
     let starts: Vec<_> =
         server.asked().iter().map(|(_, request)| request["ExclusiveStartShardId"].clone()).collect();
     assert_eq!(starts, [json!(null), json!("a"), json!("b")]);

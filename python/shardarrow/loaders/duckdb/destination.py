@@ -165,8 +165,9 @@ def _place(draft: Path, path: Path) -> None:
     except FileExistsError:
         return
     except OSError:
-        # A file system without hard links.
-        draft.rename(path)
+        # A file system without hard links. Whoever was first there is not written over.
+        if not path.exists():
+            draft.rename(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
