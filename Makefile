@@ -40,8 +40,11 @@ test-long: python-ready  ## Run the bulk tests at full size and write docs/test-
 	SHARDARROW_FULL=1 $(CARGO) test --locked --quiet --test simulation
 	SHARDARROW_FULL=1 .venv/bin/python -m pytest -m bulk --record docs/test-results.md
 
+.PHONY: emulators
+emulators: .tools/ferrokinesis/stamp .tools/kinesis-local/stamp  ## Install the emulators of Kinesis that some tests use (one needs npm)
+
 .PHONY: conformance
-conformance: python-ready .tools/ferrokinesis/stamp .tools/kinesis-local/stamp  ## Ask the fake AWS and emulators (one needs npm) what they do; writes docs/reference/conformance.md
+conformance: python-ready emulators  ## Ask the fake AWS and emulators (one needs npm) what they do; writes docs/reference/conformance.md
 	.venv/bin/python tests/conformance/table.py docs/reference/conformance.md
 
 # The sanitizer's flags are for nightly compilers; RUSTC_BOOTSTRAP lets the pinned one take them. What is found on

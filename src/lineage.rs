@@ -3,26 +3,49 @@
 //! A child waits for all its parents, so that a key's changes keep their order across
 //! rollovers, splits and merges. Edges are never dropped because a listing did not show
 //! a parent: listings are neither atomic nor ordered. A parent counts as gone only when
-//! `CONFIRMATIONS` complete listings in a row did not show it; one that was known before, only
-//! when they were `APART`: a listing may be older than the shard.
+//! `CONFIRMATIONS` complete listings in a row did not show it. Those of a shard that is known, or
+//! that a newcomer names, must be `APART`: a listing may be older than the shard.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::broken;
 use crate::page::{HashKeys, Shard};
 use crate::position::{SequenceNumber, ShardId};
 
 /// Complete listings in a row that must miss a shard before its absence is believed.
 pub const CONFIRMATIONS: u32 = 3;
 
-/// Listings that miss a known shard count when they are this long apart.
+/// Listings that miss a shard count when they are this long apart.
 const APART: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default)]
 pub struct ShardGraph {
     nodes: BTreeMap<ShardId, Node>,
-    /// Parents that some shard names and no listing has shown: how many complete ones missed them.
-    unseen: BTreeMap<ShardId, u32>,
+    /// Parents that some shard names and no listing has shown.
+    unseen: BTreeMap<ShardId, Missed>,
+    /// How far listings must be apart that miss the parents of newcomers.
+    apart: Duration,
+}
+
+/// How many complete listings in a row did not show a shard, and when the last of them came that counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Missed {
+    times: u32,
+    at: Duration,
+    apart: Duration,
+}
+
+impl Missed {
+    fn again(&mut self, now: Duration) {
+        if self.times == 0 || now >= self.at + self.apart || broken::is("gone-at-once") {
+            (self.times, self.at) = (self.times.saturating_add(1), now);
+        }
+    }
+
+    fn is_proof(self) -> bool {
+        self.times >= CONFIRMATIONS
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -32,23 +55,28 @@ struct Node {
     ending: Option<SequenceNumber>,
     hash_keys: Option<HashKeys>,
     finished: bool,
-    /// Complete listings in a row that did not show this shard, and the moment of the last that counts.
-    missed: u32,
-    missed_at: Duration,
+    missed: Missed,
 }
 
 impl ShardGraph {
+    /// The tree is known now: the parents of a shard that is new from here on must exist, however many
+    /// listings do not show them yet. At a first look, parents that are not there are history.
+    pub fn expect_parents(&mut self) {
+        self.apart = APART;
+    }
+
     /// Takes a shard as a listing shows it. Returns whether it is new.
     pub fn observe(&mut self, shard: &Shard) -> bool {
         self.unseen.remove(&shard.id);
+        let known = self.nodes.contains_key(&shard.id);
+        let apart = if known { Duration::ZERO } else { self.apart };
         for parent in &shard.parents {
             if !self.nodes.contains_key(parent) {
-                self.unseen.entry(parent.clone()).or_default();
+                self.unseen.entry(parent.clone()).or_insert(Missed { apart, ..Missed::default() });
             }
         }
-        let known = self.nodes.contains_key(&shard.id);
         let node = self.nodes.entry(shard.id.clone()).or_insert_with(|| Node::new(&shard.parents));
-        (node.missed, node.missed_at) = (0, Duration::ZERO);
+        node.missed = Missed { apart: APART, ..Missed::default() };
         for parent in &shard.parents {
             if !node.parents.contains(parent) {
                 node.parents.push(parent.clone());
@@ -73,13 +101,12 @@ impl ShardGraph {
     pub fn reconcile(&mut self, listed: &[Shard], now: Duration) {
         let shown: std::collections::BTreeSet<&ShardId> = listed.iter().map(|shard| &shard.id).collect();
         for (id, node) in &mut self.nodes {
-            if !shown.contains(id) && (node.missed == 0 || now >= node.missed_at + APART) {
-                node.missed = node.missed.saturating_add(1);
-                node.missed_at = now;
+            if !shown.contains(id) {
+                node.missed.again(now);
             }
         }
         for missed in self.unseen.values_mut() {
-            *missed = missed.saturating_add(1);
+            missed.again(now);
         }
     }
 
@@ -93,10 +120,14 @@ impl ShardGraph {
     }
 
     fn unblocked(&self, node: &Node) -> bool {
-        node.parents.iter().all(|parent| match self.nodes.get(parent) {
+        let over = |parent: &ShardId| match self.nodes.get(parent) {
             Some(known) => known.finished,
             None => self.is_gone(parent),
-        })
+        };
+        if broken::is("one-parent-of-two") && node.parents.len() > 1 {
+            return node.parents.iter().any(over);
+        }
+        node.parents.iter().all(over) || broken::is("children-beside-their-parents")
     }
 
     /// Marks the end of a shard: everything in it has its place in the order of the stream.
@@ -145,12 +176,12 @@ impl ShardGraph {
     pub fn is_gone(&self, id: &ShardId) -> bool {
         let missed =
             self.nodes.get(id).map_or_else(|| self.unseen.get(id).copied(), |node| Some(node.missed));
-        missed.is_some_and(|missed| missed >= CONFIRMATIONS)
+        missed.is_some_and(Missed::is_proof)
     }
 
     /// Parents that are named but have not been listed, and are not yet believed to be gone.
     pub fn unsettled(&self) -> bool {
-        self.unseen.values().any(|missed| *missed < CONFIRMATIONS)
+        self.unseen.values().any(|missed| !missed.is_proof())
     }
 
     /// Listed shards that name a parent which no listing shows any more, with that parent.
@@ -206,8 +237,7 @@ impl Node {
             ending: None,
             hash_keys: None,
             finished: false,
-            missed: 0,
-            missed_at: Duration::ZERO,
+            missed: Missed { apart: APART, ..Missed::default() },
         }
     }
 
@@ -286,6 +316,18 @@ mod tests {
         assert!(graph.is_gone(&"a".into()));
         graph.observe(&shard("a", &[]));
         assert!(!graph.is_gone(&"a".into()));
+    }
+
+    #[test]
+    fn the_parent_of_a_newcomer_is_expected_for_a_while() {
+        let mut graph = ShardGraph::default();
+        graph.expect_parents();
+        let listed = [shard("b", &["a"])];
+        graph.observe(&listed[0]);
+        (0..100).for_each(|_| graph.reconcile(&listed, Duration::ZERO));
+        assert!(graph.unsettled() && ready(&graph).is_empty());
+        (1..3).for_each(|time| graph.reconcile(&listed, APART * time));
+        assert_eq!(ready(&graph), ["b"]);
     }
 
     #[test]

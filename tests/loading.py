@@ -21,6 +21,7 @@ from types import SimpleNamespace
 import duckdb
 import pyarrow as pa
 
+from shardarrow.dynamodb import DynamoDB
 from shardarrow.loaders.base import Loop
 from shardarrow.loaders.duckdb import DuckDBLoader
 from shardarrow.loaders.stop import Stop, on_signals
@@ -151,7 +152,12 @@ class Source:
         self.quarantined = {}
         self.idle_checkpoints = []
 
-    def _stream_for_loader(self, saved, **options):
+    _is_unordered = False
+    _check_mode = DynamoDB._check_mode
+    _default_table = DynamoDB._default_table
+
+    def _stream_for_loader(self, saved, *, mode="append", **options):
+        self.mode = mode
         self.streams.append(Stream(self, saved, options))
         return self.streams[-1]
 

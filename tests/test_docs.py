@@ -2,7 +2,8 @@
 
 The Python blocks of a page run in order and share their names, as a reader would type them, in an
 empty directory and with the AWS chain pointing at the emulator, where a table `orders` has three
-orders, a Kinesis stream `clicks` three records and `orders-cdc` a change. A comment `<!-- setup … -->` before a block holds what a reader need not see.
+orders, a Kinesis stream `clicks` three records and `orders-cdc` a change. A comment `<!-- setup … -->`
+before a block holds what a reader need not see.
 """
 
 import ast

@@ -665,7 +665,10 @@ class Endless:
     """A source whose streams never end."""
 
     def __init__(self, source):
-        self._source, self.table, self.images = source, source.table, source.images
+        self._source = source
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
 
     def _stream_for_loader(self, saved, **options):
         stream = self._source._stream_for_loader(saved, **options)

@@ -47,8 +47,9 @@ def test_a_stream_is_read_as_it_was_put(clicks: Clicks) -> None:
     clicks.put(300)
     clicks.kinesis.put_record(StreamName="clicks", PartitionKey="größe 🐋", Data=bytes(range(256)))
     found = rows(clicks.source())
-    assert by_key(found) == clicks.written()
     [odd] = [row for row in found if row["_partition_key"] == "größe 🐋"]
+    found.remove(odd)
+    assert by_key(found) == clicks.written()
     assert odd["data"] == bytes(range(256))
     assert odd["_op"] == "put"
     assert abs(odd["_time"].timestamp() - time.time()) < 60

@@ -50,9 +50,17 @@ class Memory:
 
     label, mode = "table t", "mirror"
     checkpoint = ""
+    notes: Sequence[str] = ("a note",)
+    closed = False
 
     def resume(self) -> str | None:
         return None
+
+    def opened(self, stream: Any) -> None:
+        assert not self.closed
+
+    def close(self) -> None:
+        self.closed = True
 
     def write(self, batches: Sequence[Any], state: Any, keys: Sequence[Any]) -> Written:
         self.checkpoint = state.checkpoint
@@ -69,5 +77,6 @@ def test_what_a_stream_says_last_is_written_before_the_loop_ends() -> None:
             first(through)
 
     stream._saved = saved  # type: ignore[method-assign]
-    Loop(loader, load_interval=0.0).run(stream)
+    report = Loop(loader, load_interval=0.0).run(stream)
+    assert loader.closed and report.notes == ["a note"]
     assert json.loads(loader.checkpoint)["snapshot"]["ready"]

@@ -447,13 +447,13 @@ def test_progress_tells_the_scan_and_then_the_changes():
     assert screen.line.endswith("/s, reading the changes made meanwhile, the stream loses changes in 90 min")
     report.add_state(Moment(1, ready=True, scanned=50_000).checkpoint, 0, 0)
     progress(report, metrics(slice="done", ready=True))
-    assert screen.line == "0 changes, 0/s, lag 2.0 s"
+    assert screen.line == "0 rows, 0/s, lag 2.0 s"
     assert screen.notes == [
         "table orders (mirror): starts at 'snapshot'",
         "table orders: snapshot ready: scanned 50,000 items",
     ]
     progress(report, SimpleNamespace(metrics=lambda: {"snapshot": None}))
-    assert screen.line == "0 changes, 0/s, lag unknown"
+    assert screen.line == "0 rows, 0/s, lag unknown"
 
 
 def test_progress_says_nothing_of_a_snapshot_that_was_complete_before():

@@ -25,11 +25,13 @@ pub struct Recipe {
     /// Fewer than a full page.
     pub records: usize,
     pub seed: u64,
+    /// How large a page of Kinesis becomes.
+    pub bytes: usize,
 }
 
 impl Recipe {
     pub fn of(shape: Shape) -> Self {
-        Self { shape, shuffled: false, records: MOST_RECORDS, seed: 1 }
+        Self { shape, shuffled: false, records: MOST_RECORDS, seed: 1, bytes: MOST_BYTES }
     }
 
     pub fn shuffled(self) -> Self {
@@ -38,6 +40,10 @@ impl Recipe {
 
     pub fn records(self, records: usize) -> Self {
         Self { records, ..self }
+    }
+
+    pub fn bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
     }
 
     fn ordered(&self, mut item: Item, random: &mut Random) -> Item {
@@ -94,6 +100,48 @@ impl Recipe {
         )
     }
 
+    /// `GetRecords` of Kinesis, of a table's changes that DynamoDB sent there.
+    pub fn kinesis(&self) -> Page {
+        self.deliveries(|recipe, number, random| {
+            let change = recipe.record(number, random);
+            let change = change.replacen(",\"eventVersion\":\"1.1\"", "", 1);
+            change.replacen("{\"eventID\"", "{\"recordFormat\":\"application/json\",\"tableName\":\"bench\",\"userIdentity\":null,\"eventID\"", 1)
+        })
+    }
+
+    /// `GetRecords` of Kinesis, of items as plain JSON.
+    pub fn kinesis_json(&self) -> Page {
+        self.deliveries(|recipe, _, random| {
+            let item = recipe.shape.item(random);
+            let item = object(&recipe.ordered(item, random));
+            plain(&serde_json::from_str(&format!("{{\"M\":{item}}}")).expect("an item")).to_string()
+        })
+    }
+
+    fn deliveries(&self, data: impl Fn(&Self, usize, &mut Random) -> String) -> Page {
+        let mut random = Random::new(self.seed);
+        let mut body = String::from("{\"Records\":[");
+        let start = body.len();
+        let mut count = 0;
+        while count < 10 * self.records
+            && body.len() < self.bytes
+            && (self.records >= MOST_RECORDS || count < self.records)
+        {
+            body.push_str(if count == 0 { "" } else { "," });
+            let data = base64_simd::STANDARD.encode_to_string(data(self, count, &mut random));
+            body.push_str(&format!(
+                "{{\"ApproximateArrivalTimestamp\":{}.{:03},\"Data\":\"{data}\",\"PartitionKey\":\"{}\",\"SequenceNumber\":\"{LAP}{count:049}\"}}",
+                NOW + count as u64 / 100,
+                count % 1000,
+                random.hex(32).to_uppercase(),
+            ));
+            count += 1;
+        }
+        let records = start..body.len();
+        body.push_str("],\"MillisBehindLatest\":0,\"NextShardIterator\":\"next\"}");
+        page(body, records)
+    }
+
     /// `Scan` of a table.
     pub fn scan(&self) -> ItemsPage {
         let mut random = Random::new(self.seed);
@@ -137,6 +185,24 @@ fn page(body: String, records: Range<usize>) -> Page {
         behind: None,
         children: Vec::new(),
         hash_keys: None,
+        weight: 0,
         server_time: Some(NOW as i64 * 1000),
+    }
+}
+
+/// An attribute value as people write it.
+fn plain(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    let Some((kind, value)) = value.as_object().and_then(|value| value.iter().next()) else {
+        return Value::Null;
+    };
+    match (kind.as_str(), value) {
+        ("M", Value::Object(members)) => {
+            Value::Object(members.iter().map(|(name, value)| (name.clone(), plain(value))).collect())
+        }
+        ("L", Value::Array(values)) => values.iter().map(plain).collect(),
+        ("N", Value::String(number)) => serde_json::from_str(number).unwrap_or_default(),
+        ("NULL", _) => Value::Null,
+        _ => value.clone(),
     }
 }

@@ -97,15 +97,20 @@ class Kinesis(Source):
     def _check_mode(self, mode: str) -> None:
         if mode != "mirror":
             return
+        if self.format == "dynamodb" and self.images == "columns":
+            return
         if self.format == "dynamodb":
             raise UsageError(
-                "mode='mirror' does not work yet for a table's changes that come through Kinesis; "
-                "pass mode='append', or mirror the table itself with sa.dynamodb(...)"
+                "mode='mirror' needs the attributes as columns: leave images='json' out, or append"
             )
         raise UsageError(
             "mode='mirror' needs changes with keys, and the records of a Kinesis stream have none; "
             "pass mode='append'"
         )
+
+    @property
+    def _is_unordered(self) -> bool:
+        return self.format == "dynamodb"
 
     @property
     def _default_table(self) -> str:
@@ -162,7 +167,8 @@ def kinesis(
             `at` or `after`, or a dict of shard → position, are exact places.
         others: Where the shards start that such places do not name; by default ``"earliest"``.
         fan_out: The name of a consumer, which is registered where the stream has none of that name, or
-            the ARN of one that is. No two readers can share a consumer. It stays registered until `deregister`.
+            the ARN of one that is. No two readers can share a consumer. It stays registered until
+            `deregister`.
         region: Such as ``"eu-west-1"``. The connection's options are those of `dynamodb`.
         endpoint_url: Where the service is, if not at AWS.
         profile: A profile of the AWS configuration files.

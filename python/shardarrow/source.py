@@ -258,10 +258,19 @@ class Source:
     def _listing(self) -> _native.Listing:
         return _native.Listing(json_text.dumps(self._source_config()))
 
-    def _stream_for_loader(self, state: str | None, **options: Unpack[StreamOptions]) -> Stream:
+    def _stream_for_loader(
+        self, state: str | None, *, mode: str = "append", **options: Unpack[StreamOptions]
+    ) -> Stream:
         """A stream whose checkpoint a loader keeps with its data; `state` is what it found there."""
         keep = {"kind": "loader", "checkpoint": state}
-        return Stream(self._config(keep, options), title=self._name, commit="manual")
+        config = self._config(keep, options)
+        config["decode"]["image_hashes"] = mode == "mirror" and self._is_unordered
+        return Stream(config, title=self._name, commit="manual")
+
+    @property
+    def _is_unordered(self) -> bool:
+        """Whether changes of one key may come repeated and out of order."""
+        return False
 
     # The form in which this crosses to the core
 

@@ -469,6 +469,11 @@ class Stream:
     def _view_has_new_image(self) -> bool:
         return self._described()[4]
 
+    @property
+    def _retention(self) -> float:
+        """How long the stream keeps a record, in seconds."""
+        return self._open_stream().retention() / 1000
+
     def _described(self) -> tuple[str, str, str, list[tuple[str, Literal["S", "N", "B"]]], bool]:
         description = self._known_stream().description()
         if description is None:

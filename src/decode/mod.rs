@@ -192,6 +192,9 @@ pub fn decoder(
                     ("keys", !keys.is_empty()),
                 ],
             )?;
+            if resumed.is_some_and(|state| !state.keys.is_empty()) {
+                return Err(other_format());
+            }
             Box::new(KinesisDecoder::new(options, Table::new(options, &[], resumed)?))
         }
         (Format::Dynamodb, Images::Columns) => {
@@ -210,10 +213,7 @@ fn known_keys(given: &[KeyAttribute], resumed: Option<&SchemaState>) -> Result<V
         || given.len() == state.keys.len() && given.iter().all(|key| state.keys.contains(key));
     match (state.keys.is_empty(), agree) {
         (false, true) => Ok(state.keys.clone()),
-        (true, _) => Err(Error::usage(
-            "the checkpoint was written with another format=, or with images=\"json\"; use the options it was \
-             written with, or start with a new checkpoint",
-        )),
+        (true, _) => Err(other_format()),
         (false, false) => {
             let names: Vec<&str> = state.keys.iter().map(|key| key.name.as_str()).collect();
             Err(Error::usage(format!(
@@ -221,6 +221,13 @@ fn known_keys(given: &[KeyAttribute], resumed: Option<&SchemaState>) -> Result<V
             )))
         }
     }
+}
+
+fn other_format() -> Error {
+    Error::usage(
+        "the checkpoint was written with another format=, or with images=\"json\"; use the options it was written \
+         with, or start with a new checkpoint",
+    )
 }
 
 /// The columns inferred so far, in order, as kept in a checkpoint.

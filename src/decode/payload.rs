@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field};
 use super::column::BytesColumn;
 use super::json::{Cursor, Fallible, bad_record};
 use super::rows::Items;
-use super::{ColumnState, DecodeOptions, Images, SchemaState};
+use super::{ColumnState, DecodeOptions, Images, SchemaState, other_format};
 use crate::error::{Error, Result};
 use crate::page::KeyAttribute;
 
@@ -40,10 +40,7 @@ impl Payloads {
             ],
         )?;
         if resumed.is_some_and(|state| !state.columns.is_empty() && *state != state_of_data()) {
-            return Err(Error::usage(
-                "the checkpoint was not written with format=\"bytes\"; use the format it was written with, or start \
-                 with a new checkpoint",
-            ));
+            return Err(other_format());
         }
         Ok(Self::default())
     }

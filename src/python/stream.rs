@@ -184,6 +184,11 @@ impl Stream {
         Ok(Some((table, table_arn, known.stream_arn.clone(), keys, known.view.has_new_image())))
     }
 
+    /// How long the stream keeps a record, in milliseconds; 0 before it is described.
+    fn retention(&self, py: Python<'_>) -> PyResult<i64> {
+        Ok(self.here(py)?.description().map_or(0, |known| known.retention))
+    }
+
     /// Gives a table without rows the columns known before the first record.
     fn fit(&self, py: Python<'_>, table: &Table) -> PyResult<()> {
         if let Some(schema) = self.here(py)?.first_schema() {

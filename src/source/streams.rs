@@ -2,6 +2,7 @@
 
 mod cautions;
 mod describe;
+mod destinations;
 mod enable;
 #[cfg(test)]
 mod tests;
@@ -164,6 +165,7 @@ impl Streams {
             behind: None,
             children: Vec::new(),
             hash_keys: None,
+            weight: 0,
             server_time,
         })
     }
@@ -258,7 +260,7 @@ impl Room {
         let next = next_page(&page.stream, after)?;
         let shards = page.stream.shards().iter().map(shard).collect::<Result<_>>()?;
         let (status, server_time) = (status(&page.stream), page.server_time);
-        Ok((Listing { shards, status, complete: true, server_time }, next))
+        Ok((Listing { shards, status, complete: true, retention: None, server_time }, next))
     }
 
     async fn get_records(&self, shard: &ShardId, cursor: &Cursor) -> Result<(Bytes, Option<Millis>)> {

@@ -94,8 +94,13 @@ impl Source for Script {
     fn list<'a>(&'a self, _: &'a str, _: &'a Scope) -> source::Answer<'a, Listing> {
         let id = ShardId::from("shard-1");
         let shards = vec![Shard { id, parents: vec![], starting: None, ending: None, hash_keys: None }];
-        let listing =
-            Listing { shards, status: StreamStatus::Enabled, complete: true, server_time: Some(1_000_000) };
+        let listing = Listing {
+            shards,
+            status: StreamStatus::Enabled,
+            complete: true,
+            retention: None,
+            server_time: Some(1_000_000),
+        };
         Box::pin(async { Ok(listing) })
     }
 
@@ -147,8 +152,9 @@ fn cursor() -> Cursor {
 }
 
 fn page(numbers: &[i64]) -> Page {
-    let body: Vec<_> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let mut body: Vec<_> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let records = 0..body.len();
+    body.push(b']');
     let shard = ShardId::from("shard-1");
     Page {
         shard,
@@ -158,6 +164,7 @@ fn page(numbers: &[i64]) -> Page {
         behind: None,
         children: vec![],
         hash_keys: None,
+        weight: 0,
         server_time: Some(1_000_000),
     }
 }

@@ -250,6 +250,7 @@ fn decode_records(body: &[u8], options: &DecodeOptions, keys: &[KeyAttribute]) {
         behind: None,
         children: Vec::new(),
         hash_keys: None,
+        weight: 0,
         server_time: None,
     };
     let mut totals = Vec::new();

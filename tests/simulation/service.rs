@@ -90,7 +90,13 @@ pub fn list(aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
             Err(error) if shards.is_empty() => return Err(failure(error)),
             Err(_) => {
                 let server_time = Some(aws.now_ms());
-                return Ok(Listing { shards, status: StreamStatus::Enabled, complete: false, server_time });
+                return Ok(Listing {
+                    shards,
+                    status: StreamStatus::Enabled,
+                    complete: false,
+                    retention: None,
+                    server_time,
+                });
             }
         };
         shards.extend(page.shards.iter().map(shard));
@@ -98,7 +104,13 @@ pub fn list(aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
             Some(last) => request = request.after(&last),
             None => {
                 let status = parse_status(page.stream_status);
-                return Ok(Listing { shards, status, complete: true, server_time: Some(aws.now_ms()) });
+                return Ok(Listing {
+                    shards,
+                    status,
+                    complete: true,
+                    retention: None,
+                    server_time: Some(aws.now_ms()),
+                });
             }
         }
     }
@@ -138,6 +150,7 @@ pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
         behind: None,
         children: Vec::new(),
         hash_keys: None,
+        weight: 0,
         server_time: Some(aws.now_ms()),
         body,
     })

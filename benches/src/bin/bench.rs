@@ -4,11 +4,12 @@
 use std::io;
 use std::process::ExitCode;
 
-use benches::contenders::{Workload, contender};
+use benches::contenders::Workload;
 
 const USAGE: &str = "usage: bench work                       measures what standard input names
        bench page WORKLOAD              writes the page of a workload to standard output
-       bench repeat WORKLOAD NAME N     N passes and nothing else, for counting instructions";
+       bench serve                      serves prepared pages until its input ends
+       bench raw ADDRESS TABLE          reads a table's first shard without SDK and Python";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -26,20 +27,25 @@ fn run(words: &[&str]) -> io::Result<()> {
     match words {
         ["work"] => benches::work::serve(io::stdin().lock(), io::stdout().lock()),
         ["page", workload] => io::Write::write_all(&mut io::stdout(), named(workload)?.answer.body()),
-        ["repeat", workload, name, passes] => repeat(workload, name, passes),
+        ["serve"] => serve(),
+        ["raw", address, table] => {
+            println!("{}", serde_json::to_string(&benches::raw::read(address, table)?)?);
+            Ok(())
+        }
         _ => Err(io::Error::other(USAGE)),
     }
 }
 
-fn named(workload: &str) -> io::Result<Workload> {
-    Workload::named(workload).ok_or_else(|| io::Error::other(format!("there is no workload {workload:?}")))
+/// The process ends with its parent.
+fn serve() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.spawn(benches::server::serve(|address| {
+        println!("listening on {address}");
+        let _ = io::Write::flush(&mut io::stdout());
+    }));
+    io::copy(&mut io::stdin().lock(), &mut io::sink()).map(drop)
 }
 
-fn repeat(workload: &str, name: &str, passes: &str) -> io::Result<()> {
-    let unknown = || io::Error::other(USAGE);
-    let mut contender = contender(name, &named(workload)?).ok_or_else(unknown)?;
-    for _ in 0..passes.parse::<usize>().map_err(|_| unknown())? {
-        contender.pass();
-    }
-    Ok(())
+fn named(workload: &str) -> io::Result<Workload> {
+    Workload::named(workload).ok_or_else(|| io::Error::other(format!("there is no workload {workload:?}")))
 }

@@ -8,6 +8,7 @@ from typing import Any
 from shardarrow.cli.screen import Screen
 from shardarrow.cli.values import span
 from shardarrow.loaders import Report
+from shardarrow.loaders.report import counted
 from shardarrow.loaders.snapshot import done_of, scanned_of
 
 # Below this many hours the time until changes are lost is worth a word.
@@ -42,7 +43,9 @@ class Progress:
         if snapshot and not report.ready:
             self._screen.progress(", ".join(_scan(snapshot, metrics["unread_seconds"], self._rate)))
         else:
-            self._screen.progress(f"{report.rows:,} changes, {self._rate:,.0f}/s, {_lag(metrics)}")
+            # Scanned items are rows too, so with a snapshot not every row was a change.
+            rows = counted(report.rows, "row" if report.snapshot else "change")
+            self._screen.progress(f"{rows}, {self._rate:,.0f}/s, {_lag(metrics)}")
 
     def _measure(self, report: Report) -> None:
         """The rate since the last second or more."""

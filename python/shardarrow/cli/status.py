@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class Found:
     gaps: int
     quarantined: int
     saved_at: float
+    notes: Sequence[str] = ()
+    """What a reader of the destination has to know besides, in sentences."""
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -98,7 +100,8 @@ def _is_duckdb(path: Path) -> bool:
 def _in_destination(url: str) -> Iterator[Found]:
     for one in saved(url):
         checkpoint = json.loads(one.checkpoint)
-        yield Found(one.table, one.mode, checkpoint, one.changes, one.gaps, one.quarantined, one.saved_at)
+        counts = (one.changes, one.gaps, one.quarantined)
+        yield Found(one.table, one.mode, checkpoint, *counts, one.saved_at, one.notes)
 
 
 def _in_file(path: str) -> Iterator[Found]:
@@ -126,6 +129,7 @@ def lines(found: Found, now: float) -> Iterator[str]:
         yield f"  quarantined  {counted(found.quarantined, 'record')}"
     if warning := incomplete(found.mode, checkpoint["start"], found.snapshot):
         yield f"  {warning}"
+    yield from (f"  {note}" for note in found.notes)
 
 
 def _lag(found: Found, now: float) -> str:
@@ -158,5 +162,6 @@ def _object(found: Found) -> str:
             "gaps": found.gaps,
             "quarantined": found.quarantined,
             "shards": found.checkpoint["shards"],
+            "notes": list(found.notes),
         }
     )

@@ -140,7 +140,8 @@ def _loader(
     _require_known(destination)
     # A name that nobody typed is taken as it is: a table's own name may contain dots.
     parts = (source._default_table,) if table is None else parse_name(table)
-    return DuckDBLoader(destination, parts, mode, seconds("lock_timeout", lock_timeout))
+    patience = seconds("lock_timeout", lock_timeout)
+    return DuckDBLoader(destination, parts, mode, patience, unordered=source._is_unordered)
 
 
 def _into_kinesis(destination: str, table: str | None, mode: str, options: StreamOptions) -> Loader:

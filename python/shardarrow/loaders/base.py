@@ -64,6 +64,8 @@ class Saved:
     quarantined: int
     saved_at: float
     """Seconds since 1970, by the clock of the machine that wrote it."""
+    notes: Sequence[str] = ()
+    """What a reader of the table has to know besides, in sentences."""
 
 
 class Loader(Protocol):
@@ -85,6 +87,10 @@ class Loader(Protocol):
         Raises:
             LoadError: the table has rows but no checkpoint, or a checkpoint but no table.
         """
+        ...
+
+    def opened(self, stream: Any) -> None:
+        """The stream is open, and can be asked what it is."""
         ...
 
     def write(self, batches: Sequence[Any], state: State, keys: Sequence[Key]) -> Written:
@@ -138,8 +144,9 @@ class Loop:
         begun = time.monotonic()
         saved = self._loader.resume()
         self.report.resumed = saved is not None
-        with source._stream_for_loader(saved, **options) as stream:
+        with source._stream_for_loader(saved, mode=self._loader.mode, **options) as stream:
             _require_new_image(stream, self._loader)
+            self._loader.opened(stream)
             self._write(stream, [])
             while self._turn(stream):
                 self._tell(stream, begun)

@@ -78,6 +78,9 @@ class KinesisLoader:
         self._writer.__enter__()
         return self._file.load() if self._file is not None else None
 
+    def opened(self, stream: Any) -> None:
+        """Nothing has to be known of the stream; see `Loader`."""
+
     def write(self, batches: Sequence[Any], state: State, keys: Sequence[Key]) -> Written:  # noqa: ARG002
         """Writes the rows, waits for their acknowledgement, then saves the state; see `Loader`."""
         rows = 0

@@ -31,14 +31,18 @@ impl Event {
         };
         let records = payload.get(envelope.elements.clone()).unwrap_or_default();
         let last = last_number(records).map(SequenceNumber::parse).transpose().map_err(bad)?;
-        let reached = match &envelope.about.continuation {
-            Some(text) => Some(SequenceNumber::parse(text).map_err(bad)?),
-            None => None,
-        };
+        let continuation = envelope.about.continuation.as_deref().filter(|_| !ends(&envelope.about, records));
+        let reached = continuation.map(SequenceNumber::parse).transpose().map_err(bad)?;
         // Emulators have been seen to go on from "0" behind records.
         let reached = reached.map(|number| Reached(last.into_iter().fold(number, Ord::max)));
         Ok(Self { payload, envelope, reached })
     }
+}
+
+/// Whether a shard ends with an event that has a continuation all the same, as emulators send it: it names
+/// children, has no record, and nothing is behind it. The service sends none: its last event goes on nowhere.
+fn ends(about: &OfEvent, records: &[u8]) -> bool {
+    !about.children.is_empty() && about.behind == Some(0) && records.trim_ascii().is_empty()
 }
 
 /// The sequence number of the last record, by the last member of that name. What has the name before
@@ -93,6 +97,20 @@ mod tests {
             event.envelope.about.children.iter().map(|child| child.shard_id.as_str()).collect();
         assert_eq!(children, ["c-1", "c-2"]);
         assert_eq!(&payload[event.envelope.elements.clone()], r#"{"SequenceNumber":"7"}"#);
+    }
+
+    #[test]
+    fn children_end_a_shard_only_when_nothing_is_left_of_it() {
+        let event = |records, behind| {
+            let child = r#"{"ShardId":"c","ParentShards":["p"]}"#;
+            let text = format!(
+                r#"{{"Records":[{records}],"ContinuationSequenceNumber":"9","MillisBehindLatest":{behind},"ChildShards":[{child}]}}"#
+            );
+            Event::read(text.into()).unwrap().reached.is_some()
+        };
+        assert!(!event("", 0));
+        assert!(event("", 1));
+        assert!(event(r#"{"SequenceNumber":"7"}"#, 0));
     }
 
     #[test]

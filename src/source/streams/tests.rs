@@ -265,7 +265,7 @@ async fn a_listing_goes_on_over_empty_pages_to_its_end() {
         hash_keys: None,
     };
     let (status, server_time) = (StreamStatus::Enabled, Some(DATE_MILLIS));
-    assert_eq!(listing, Listing { shards: vec![a, c], status, complete: true, server_time });
+    assert_eq!(listing, Listing { shards: vec![a, c], status, complete: true, retention: None, server_time });
     let starts: Vec<_> =
         server.asked().iter().map(|(_, request)| request["ExclusiveStartShardId"].clone()).collect();
     assert_eq!(starts, [json!(null), json!("a"), json!("b")]);

@@ -37,6 +37,11 @@ class Arrival:
         """SQL that says whether a row removes its key. ``_op`` is the first column under any prefix."""
         return "c0 = 'remove'"
 
+    def metadata(self, name: str) -> str:
+        """SQL of the metadata column with this name, under any prefix; NULL when the batch has none."""
+        named = self._names[0].removesuffix("op") + name
+        return f"c{self._names.index(named)}" if named in self._names[: self._first_key] else "NULL"
+
     @property
     def epoch(self) -> int:
         """Which snapshot the rows follow, or are part of."""

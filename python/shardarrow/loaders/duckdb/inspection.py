@@ -8,6 +8,7 @@ from typing import Any
 from shardarrow.errors import LoadError
 from shardarrow.loaders.base import Saved
 from shardarrow.loaders.duckdb.destination import destination, first_line, library
+from shardarrow.loaders.duckdb.doubts import doubts
 from shardarrow.loaders.duckdb.ledger import Entry, Ledger, entries
 from shardarrow.loaders.duckdb.sql import rows
 from shardarrow.loaders.duckdb.target import Target
@@ -33,6 +34,7 @@ def saved_in(where: Any, lock_timeout: float) -> list[Saved]:
 def _saved(connection: Any, database: str, entry: Entry) -> Saved:
     target = Target(database, entry.schema, entry.name)
     ledger = Ledger(connection, target)
+    doubtful = doubts(connection, target)
     return Saved(
         table=target.label,
         mode=entry.mode,
@@ -41,4 +43,5 @@ def _saved(connection: Any, database: str, entry: Entry) -> Saved:
         gaps=ledger.count("_shardarrow_gaps"),
         quarantined=ledger.count("_shardarrow_quarantine"),
         saved_at=entry.saved_at,
+        notes=doubtful.sentences() if doubtful else (),
     )

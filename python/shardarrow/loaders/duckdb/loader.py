@@ -13,17 +13,21 @@ from shardarrow.errors import LoadError
 from shardarrow.loaders.base import Key, State, Written
 from shardarrow.loaders.duckdb import target as catalog
 from shardarrow.loaders.duckdb.arrivals import Arrival, merged_kinds
+from shardarrow.loaders.duckdb.channel import Channel, extras
 from shardarrow.loaders.duckdb.destination import destination, first_line, library
+from shardarrow.loaders.duckdb.doubts import Doubts, doubts
 from shardarrow.loaders.duckdb.layout import Layout
 from shardarrow.loaders.duckdb.ledger import Entry, Ledger
-from shardarrow.loaders.duckdb.sql import changed, column_list, literal, rows
+from shardarrow.loaders.duckdb.sql import literal, rows
+from shardarrow.loaders.duckdb.staging import STAGED, append, keep_last, merge, stage
 from shardarrow.loaders.duckdb.sweep import Sweep, forget
 from shardarrow.loaders.duckdb.target import Target, locate
 from shardarrow.loaders.duckdb.types import KEYS
 from shardarrow.loaders.snapshot import Snapshot
 
 _RETRY_EVERY = 0.05
-_STAGED = '"temp"."main"."shardarrow_staged"'
+# Milliseconds by which the clocks of two services may differ; a fifth of the least `late_margin`.
+_CLOCKS = 60_000
 
 Result = TypeVar("Result")
 
@@ -36,10 +40,22 @@ class DuckDBLoader:
         table: the parts of the table's name.
         mode: ``mirror`` (the table equals the source) or ``append`` (every change is a row).
         lock_timeout: seconds to wait for a file that somebody else holds.
+        unordered: whether changes may come repeated and out of order; a mirror then sorts them itself.
     """
 
-    def __init__(self, where: Any, table: tuple[str, ...], mode: str, lock_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        where: Any,
+        table: tuple[str, ...],
+        mode: str,
+        lock_timeout: float = 30.0,
+        *,
+        unordered: bool = False,
+    ) -> None:
         self.mode = mode
+        self._unordered = unordered and mode == "mirror"
+        self._retention = 0.0
+        self._doubts: Doubts | None = None
         self._destination = destination(where)
         self._table = table
         self._lock_timeout = lock_timeout
@@ -57,6 +73,11 @@ class DuckDBLoader:
             self._entry = self._patiently(self._existing)
         return self._entry.checkpoint if self._entry else None
 
+    def opened(self, stream: Any) -> None:
+        """Asks how long the stream keeps its records; see `Loader`."""
+        if self._unordered:
+            self._retention = stream._retention
+
     def write(self, batches: Sequence[Any], state: State, keys: Sequence[Key]) -> Written:
         """One transaction with the batches and the state; see `Loader`."""
         return self._patiently(lambda connection: self._transact(connection, batches, state, keys))
@@ -67,7 +88,7 @@ class DuckDBLoader:
     @property
     def notes(self) -> list[str]:
         """What a reader of the table has to know."""
-        return []
+        return self._doubts.sentences() if self._doubts else []
 
     def _patiently(self, work: Callable[[Any], Result]) -> Result:
         """Does the work on a connection, again where another transaction was in its way.
@@ -173,22 +194,55 @@ class DuckDBLoader:
         keys: Sequence[Key],
     ) -> Written:
         mirror = self.mode == "mirror"
-        names = [name for name, _ in keys] if mirror else []
+        keys = (keys or _learned_keys(state)) if mirror else []
+        names = [name for name, _ in keys]
         layout = Layout(connection, target, ledger, names)
-        if mirror and self._entry is None:
+        is_new = self._entry is None or not layout.kinds
+        if is_new and names:
             layout.fit({name: KEYS[kind] for name, kind in keys})
         arrivals = [Arrival(connection, batch, names) for batch in batches if batch.num_rows]
         kinds = merged_kinds(arrivals, whole=not mirror)
         if arrivals:
             layout.fit(kinds)
         if not mirror:
-            return _append(connection, target, layout, arrivals)
+            return append(connection, target, layout, arrivals)
+        if self._unordered:
+            channel = Channel(connection, target, layout, names)
+            return self._sort_in(channel, layout, arrivals, names, _scanned_since(state) if is_new else None)
         written = Written()
         if arrivals:
-            _stage(connection, layout, arrivals, list(kinds), names)
-            written = _merge(connection, target, layout, list(kinds), names)
+            stage(connection, layout, arrivals, list(kinds))
+            keep_last(connection, _staged(names, list(kinds)))
+            written = merge(connection, target, layout, list(kinds), names)
         swept = self._sweep(Sweep(connection, target, layout, names), state, list(kinds), names)
         return replace(written, swept=swept)
+
+    def _sort_in(
+        self,
+        channel: Channel,
+        layout: Layout,
+        arrivals: Sequence[Arrival],
+        keys: Sequence[str],
+        since: int | None,
+    ) -> Written:
+        """Changes in any order. Before the first one nobody may know the keys, so there is no table.
+
+        `since` is given for a new table.
+        """
+        if not layout.kinds:
+            return Written()
+        if since is not None:
+            channel.begin(self._retention, since)
+        else:
+            channel.go_on(self._retention)
+        attributes = list(merged_kinds(arrivals, whole=False))
+        written = Written()
+        if arrivals:
+            stage(channel.connection, layout, arrivals, attributes, extras())
+            arrived = self._entry.changes if self._entry else 0
+            written = channel.merge(attributes, _staged(keys, attributes), arrived)
+        self._doubts = doubts(channel.connection, channel.target)
+        return written
 
     def _sweep(self, sweep: Sweep, state: State, attributes: Sequence[str], keys: Sequence[str]) -> int:
         """Keeps account of what a later epoch's snapshot has seen; how many rows it swept in the end.
@@ -206,77 +260,33 @@ class DuckDBLoader:
         else:
             sweep.go_on()
         if attributes:
-            sweep.note(_STAGED, [f"a{attributes.index(key)}" for key in keys], now.epoch)
+            sweep.note(STAGED, _staged(keys, attributes), now.epoch)
         return sweep.finish() if now.ready else 0
+
+
+def _staged(keys: Sequence[str], attributes: Sequence[str]) -> list[str]:
+    """The staged columns of the keys."""
+    return [f"a{attributes.index(key)}" for key in keys]
+
+
+def _learned_keys(state: State) -> list[Key]:
+    """The keys that the stream has read from the changes themselves."""
+    schema = json.loads(state.checkpoint).get("schema", {})
+    return [(key["name"], key["type"]) for key in schema.get("keys", [])]
+
+
+def _scanned_since(state: State) -> int:
+    """Changes made before this moment (microseconds since 1970) are in the scan; 0 without a scan.
+
+    The stream is read from a moment of *arrival*, and what was made a little later may have arrived before
+    it by the clock of another service: that is in the scan as well.
+    """
+    checkpoint = json.loads(state.checkpoint)
+    if checkpoint["start"] != "snapshot":
+        return 0
+    opened = [shard["created_before"] for shard in checkpoint["shards"].values() if "created_before" in shard]
+    return (max(opened) + _CLOCKS) * 1000 if opened else 0
 
 
 def _snapshot(checkpoint: str) -> Snapshot | None:
     return Snapshot.of(json.loads(checkpoint))
-
-
-def _append(connection: Any, target: Target, layout: Layout, arrivals: Sequence[Arrival]) -> Written:
-    inserted = 0
-    for arrival in arrivals:
-        columns = [layout.names[name] for name in arrival.kinds]
-        values = [arrival.value(name, layout.kinds[layout.names[name]]) for name in arrival.kinds]
-        with arrival.readable():
-            inserted += changed(
-                connection,
-                f"INSERT INTO {target.sql} ({column_list(columns)}) "
-                f"SELECT {', '.join(values)} FROM {arrival.view}",
-            )
-    return Written(inserted=inserted)
-
-
-def _stage(
-    connection: Any,
-    layout: Layout,
-    arrivals: Sequence[Arrival],
-    attributes: Sequence[str],
-    keys: Sequence[str],
-) -> None:
-    """Puts the last row of every key of all batches into a temporary table.
-
-    Its columns are ``a0``, ``a1``, … for the attributes in order, the row's ``place``, whether the
-    key is ``removed``, and the ``epoch``.
-    """
-    kinds = [layout.kinds[layout.names[attribute]] for attribute in attributes]
-    columns = "".join(f"a{place} {kind.sql}, " for place, kind in enumerate(kinds))
-    columns += "place BIGINT, removed BOOLEAN, epoch BIGINT"
-    rows(connection, f"CREATE OR REPLACE TEMP TABLE shardarrow_staged ({columns})")
-    before = 0
-    for arrival in arrivals:
-        values = [arrival.value(name, kind) for name, kind in zip(attributes, kinds, strict=True)]
-        with arrival.readable():
-            before += changed(
-                connection,
-                f"INSERT INTO {_STAGED} SELECT {', '.join(values)}, {before} + row_number() OVER (), "
-                f"{arrival.removed}, {arrival.epoch} FROM {arrival.view}",
-            )
-    by = ", ".join(f"a{attributes.index(key)}" for key in keys)
-    rows(
-        connection,
-        f"DELETE FROM {_STAGED} WHERE place NOT IN (SELECT max(place) FROM {_STAGED} GROUP BY {by})",
-    )
-
-
-def _merge(
-    connection: Any, target: Target, layout: Layout, attributes: Sequence[str], keys: Sequence[str]
-) -> Written:
-    """Brings the staged rows into the mirror.
-
-    A row is replaced whole. Deleting and inserting is several times faster here than MERGE or
-    UPDATE, which rewrite every column of the row groups they touch.
-    """
-    same = " AND ".join(
-        f"mirror.{column_list([layout.names[key]])} = staged.a{attributes.index(key)}" for key in keys
-    )
-    delete = f"DELETE FROM {target.sql} AS mirror USING {_STAGED} AS staged WHERE {same} AND"
-    columns = column_list([layout.names[attribute] for attribute in attributes])
-    values = ", ".join(f"a{place}" for place in range(len(attributes)))
-    deleted = changed(connection, f"{delete} staged.removed")
-    updated = changed(connection, f"{delete} NOT staged.removed")
-    upserted = changed(
-        connection, f"INSERT INTO {target.sql} ({columns}) SELECT {values} FROM {_STAGED} WHERE NOT removed"
-    )
-    return Written(inserted=upserted - updated, updated=updated, deleted=deleted)

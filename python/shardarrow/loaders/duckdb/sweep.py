@@ -15,8 +15,8 @@ from shardarrow.errors import LoadError
 from shardarrow.loaders.duckdb import target as catalog
 from shardarrow.loaders.duckdb.layout import Layout
 from shardarrow.loaders.duckdb.sql import changed, column_list, quoted, rows
+from shardarrow.loaders.duckdb.staging import keep_pace
 from shardarrow.loaders.duckdb.target import Target
-from shardarrow.loaders.duckdb.types import converted
 
 _PREFIX = "_shardarrow_seen_"
 
@@ -51,13 +51,7 @@ class Sweep:
                 f"{self._seen.label} is gone, and without it nobody knows which rows of {self._target.label} "
                 "are out of date: restore it, or load into another table="
             )
-        known = catalog.columns(self._connection, self._seen)
-        for column, kind in self._kinds.items():
-            if known[column] != kind:
-                value = converted(quoted(column), known[column], kind)
-                self._run(
-                    f"ALTER TABLE {self._seen.sql} ALTER {quoted(column)} TYPE {kind.sql} USING {value}"
-                )
+        keep_pace(self._connection, self._seen, self._kinds)
 
     def note(self, staged: str, key_columns: Sequence[str], epoch: int) -> None:
         """Takes over the last row of each key staged, as far as it is of the epoch.

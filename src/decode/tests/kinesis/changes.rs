@@ -247,6 +247,12 @@ fn a_checkpoint_of_another_format_is_refused() {
         let error = decoder(&options(CHANGES), &[], Some(&state)).err().unwrap();
         assert!(error.kind() == ErrorKind::Usage && error.message().contains("format="), "{error}");
     }
+    let mut learned = kinesis(CHANGES);
+    push(&mut *learned, &changes(&[inserted("")]));
+    for other in [r#"{"format":"json"}"#, BYTES] {
+        let error = decoder(&options(other), &[], Some(&learned.schema_state())).err().unwrap();
+        assert!(error.message().contains("another format="), "{error}");
+    }
     let images = kinesis(r#"{"format":"dynamodb","images":"json"}"#).schema_state();
     assert!(decoder(&options(CHANGES), &[], Some(&images)).is_err());
 }

@@ -1,0 +1,46 @@
+"""Times the turns of `async for` that find a batch ready.
+
+ready.py URL TABLE
+"""
+
+import asyncio
+import json
+import sys
+import time
+from statistics import median
+
+import shardarrow as sa
+
+
+async def turns(url: str, table: str, *, take: bool) -> list[float]:
+    source = sa.dynamodb(
+        table,
+        start="earliest",
+        endpoint_url=url,
+        region="us-east-1",
+        access_key_id="key",
+        secret_access_key="secret",
+    )
+    found = []
+    async with source.stream(follow=False, batch_rows=20) as stream:
+        while True:
+            # Time for the next batches to be made.
+            await asyncio.sleep(0.001)
+            begun = time.perf_counter()
+            try:
+                batch = await anext(stream)
+            except StopAsyncIteration:
+                return found
+            if take:
+                batch.to_pyarrow()
+            found.append(time.perf_counter() - begun)
+
+
+async def main() -> None:
+    url, table = sys.argv[1:]
+    plain = await turns(url, table, take=False)
+    taken = await turns(url, table, take=True)
+    print(json.dumps({"turn": median(plain), "import": median(taken), "batches": len(plain)}))
+
+
+asyncio.run(main())
