@@ -2,6 +2,7 @@
 
 mod cautions;
 mod describe;
+mod destinations;
 mod enable;
 #[cfg(test)]
 mod tests;
