@@ -60,7 +60,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", help="names, with commas; nothing is written then")
     given = parser.parse_args()
-    tools = Tools(given.target / "bench", given.target / "twin", given.ours.absolute(), given.relay.absolute())
+    tools = Tools(
+        given.target / "bench", given.target / "twin", given.ours.absolute(), given.relay.absolute()
+    )
     begun = time.monotonic()
     tables: list[Table] = []
     with ExitStack() as stack:

@@ -43,7 +43,9 @@ class Table:
     measure: str
     rows: list[Row] = field(default_factory=list)
 
-    def add(self, what: str, figures: list[str], value: float, text: str, **reach: float | bool | None) -> None:
+    def add(
+        self, what: str, figures: list[str], value: float, text: str, **reach: float | bool | None
+    ) -> None:
         row = Row(what, figures, value, text, **reach)  # type: ignore[arg-type]
         print(f"  {what:44} {text:>14}  {row.reach:>8} {row.met}", flush=True)
         self.rows.append(row)

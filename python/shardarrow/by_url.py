@@ -56,10 +56,11 @@ def _converters(kind: type[Source], named: str) -> dict[str, Callable[[str, str]
 
 _OF_TABLE: _Converters = {
     **_converters(DynamoDB, "table"),
-    "start": url.start,
+    "start": _start_of_stream,
     "segments": url.whole,
     "max_read_units": url.amount,
     "enable_stream": url.flag,
+    "late_margin": url.number,
 }
 _OF_STREAM: _Converters = {
     **_converters(Kinesis, "name"),

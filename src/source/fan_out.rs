@@ -249,6 +249,7 @@ fn page(shard: &ShardId, event: Event, next: Option<Place>, server_time: Option<
         behind: behind.map(|behind| behind.max(0)),
         children: children.into_iter().map(child).collect::<Result<_>>()?,
         hash_keys: None,
+        weight: 0,
         server_time,
     })
 }

@@ -212,7 +212,7 @@ fn iterator(at: &OpenAt) -> (ShardIteratorType, Option<String>, Option<DateTime>
 
 /// Reads the body of an answer. A page that goes on names no children, and children name their
 /// parents; anything else is no answer to go by. A page that does neither may be the end of its
-/// shard: the listing tells.
+/// shard, if nothing is behind it: the listing tells.
 ///
 /// # Errors
 /// `BadPage`.
@@ -224,16 +224,36 @@ pub fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result
     if about.children.iter().any(|child| child.parent_shards.is_empty()) {
         return Err(Error::new(ErrorKind::BadPage, "the page names a child shard without parents"));
     }
+    let behind = about.behind.map(|behind| behind.max(0));
+    if about.next.is_none() && about.children.is_empty() && behind > Some(0) {
+        let message = "the page has neither a next iterator nor child shards, but something is behind it";
+        return Err(Error::new(ErrorKind::BadPage, message));
+    }
+    let weight = weight(body.get(elements.clone()).unwrap_or_default());
     Ok(Page {
         shard: shard.clone(),
         body,
         records: elements,
         next: about.next.map(|next| Cursor(next.into())),
-        behind: about.behind.map(|behind| behind.max(0)),
+        behind,
         children: about.children.into_iter().map(child).collect::<Result<_>>()?,
         hash_keys: None,
+        weight,
         server_time,
     })
+}
+
+/// How many bytes of data the records hold: base64 has four characters for three bytes. Within a
+/// string every quote is escaped, so what looks like the member is the member. Of records that are
+/// not written as the service writes them, the whole text counts.
+fn weight(records: &[u8]) -> usize {
+    const MEMBER: &[u8] = br#""Data":""#;
+    let mut characters = 0;
+    for at in memchr::memmem::find_iter(records, MEMBER) {
+        let data = records.get(at + MEMBER.len()..).unwrap_or_default();
+        characters += memchr::memchr(b'"', data).unwrap_or(data.len());
+    }
+    (if characters == 0 { records.len() } else { characters }) / 4 * 3
 }
 
 pub(super) fn child(child: Child) -> Result<Shard> {

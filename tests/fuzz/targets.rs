@@ -225,7 +225,11 @@ fn options(bits: u8, format: Format) -> DecodeOptions {
 }
 
 fn kinesis_options(bits: u8) -> DecodeOptions {
-    let format = if bits & 0x80 == 0 { Format::Bytes } else { Format::Json };
+    let format = match bits >> 6 {
+        0b11 => Format::Dynamodb,
+        0b10 => Format::Json,
+        _ => Format::Bytes,
+    };
     let mut options = options(bits, format);
     (options.images, options.old_image) = (Images::Columns, false);
     options
@@ -247,6 +251,7 @@ fn decode_records(body: &[u8], options: &DecodeOptions, keys: &[KeyAttribute]) {
         behind: None,
         children: Vec::new(),
         hash_keys: None,
+        weight: 0,
         server_time: None,
     };
     let mut totals = Vec::new();

@@ -6,6 +6,7 @@ mod broken;
 mod failures;
 mod health;
 mod kinesis;
+mod kinesis_broken;
 mod kinesis_service;
 mod progress;
 mod service;

@@ -150,6 +150,7 @@ pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
         behind: None,
         children: Vec::new(),
         hash_keys: None,
+        weight: 0,
         server_time: Some(aws.now_ms()),
         body,
     })

@@ -27,6 +27,8 @@ _SOURCE = {
     "segments": "into how many parts a scan is cut (default: by the size of the table)",
     "max_read_units": "the most read capacity units a scan uses per second",
     "enable_stream": "turns the table's stream on when it is off",
+    "changes": "kinesis:STREAM, when the table's changes come through a Kinesis stream",
+    "late_margin": "with --changes: seconds before the snapshot from which that stream is read (3600)",
     "format": "what the records of a Kinesis stream are: bytes, json or dynamodb",
     "fan_out": "a consumer's name or ARN: the Kinesis stream pushes to it instead of being polled",
     "keys": "name:type pairs with commas: the keys of the table whose changes come through Kinesis",

@@ -23,9 +23,8 @@ from shardarrow.errors import InternalError, LoadError
 from shardarrow.loaders.base import Written
 from shardarrow.loaders.duckdb import target as catalog
 from shardarrow.loaders.duckdb.arrivals import Arrival
-from shardarrow.loaders.duckdb.doubts import CHANNELS, VERSIONS
+from shardarrow.loaders.duckdb.doubts import VERSIONS, Account
 from shardarrow.loaders.duckdb.layout import Layout
-from shardarrow.loaders.duckdb.ledger import place
 from shardarrow.loaders.duckdb.sql import changed, column_list, quoted, rows
 from shardarrow.loaders.duckdb.staging import STAGED, Extra, keep_pace
 from shardarrow.loaders.duckdb.target import Target
@@ -39,6 +38,8 @@ _IMAGES = '"temp"."main"."shardarrow_images"'
 # Versions are kept for longer than the stream keeps a record: the clocks of those who change items differ.
 _MARGIN = 3600.0
 _MICRO = 1_000_000
+# Microseconds. Looking for what can be forgotten reads all versions.
+_PRUNE_EVERY = 900 * _MICRO
 
 # The image of an item that is not there, and of a change that does not say its image.
 _NOTHING, _UNKNOWN = "''::BLOB", "'\\x00'::BLOB"
@@ -78,22 +79,17 @@ class Channel:
         self._kinds = {column: layout.kinds[column] for column in self._columns}
         self._versions = Target(target.database, target.schema, VERSIONS + target.name)
         self._ties = Target(target.database, target.schema, _TIES + target.name)
-        self._channels = place(target.database, CHANNELS)
-        self._mine = [target.schema, target.name]
+        self._account = Account(connection, target)
         self._k = ", ".join(f"k{number}" for number in range(len(keys)))
 
     # Between writes
 
-    def begin(self, retention: float) -> None:
-        """Nothing is known yet; what a target of the same name left behind is forgotten."""
-        self._run(
-            f"CREATE TABLE IF NOT EXISTS {self._channels} (table_schema VARCHAR, table_name VARCHAR, "
-            "newest BIGINT, pruned BIGINT, ties BIGINT, late BIGINT, retention DOUBLE)"
-        )
-        self._run(f"DELETE FROM {self._channels} WHERE table_schema = ? AND table_name = ?", self._mine)
-        self._run(
-            f"INSERT INTO {self._channels} VALUES (?, ?, 0, 0, 0, 0, ?)", [*self._mine, retention + _MARGIN]
-        )
+    def begin(self, retention: float, since: int) -> None:
+        """Nothing is known yet; what a target of the same name left behind is forgotten.
+
+        Changes made before `since` are left out, because a scan has them.
+        """
+        self._account.open(retention + _MARGIN, since)
         columns = ", ".join(f"{quoted(column)} {kind.sql}" for column, kind in self._kinds.items())
         self._run(
             f"CREATE OR REPLACE TABLE {self._versions.sql} ({columns}, _shardarrow_time BIGINT, "
@@ -114,11 +110,8 @@ class Channel:
                 f"{self.target.label} from new ones: restore it, or load into another table="
             )
         keep_pace(self.connection, self._versions, self._kinds)
-        self._run(
-            f"UPDATE {self._channels} SET retention = ? "
-            "WHERE table_schema = ? AND table_name = ? AND retention <> ?",
-            [retention + _MARGIN, *self._mine, retention + _MARGIN],
-        )
+        if self._account.read("retention") != retention + _MARGIN:
+            self._account.set(retention=retention + _MARGIN)
 
     # One write
 
@@ -128,6 +121,7 @@ class Channel:
         `keys` are staged columns, `arrived` counts the rows that came in all writes before.
         """
         self._check_times()
+        self._leave_out()
         self._gather(keys, arrived)
         self._find_ends()
         self._collect_images(attributes, keys)
@@ -147,6 +141,12 @@ class Channel:
                 f"a change for {self.target.label} has no time, so nobody can tell whether it is the last of "
                 "its key: load it with mode='append'"
             )
+
+    def _leave_out(self) -> None:
+        """Changes that the scan has: one that comes late must not stand above what the scan found."""
+        if since := self._account.read("since"):
+            left_out = changed(self.connection, f"DELETE FROM {STAGED} WHERE NOT scanned AND time < {since}")
+            self._account.set(left_out=self._account.read("left_out") + left_out)
 
     def _gather(self, keys: Sequence[str], arrived: int) -> None:
         """The changes of each key's last moment, those known and those that came, each once."""
@@ -308,25 +308,16 @@ class Channel:
 
     def _forget(self) -> None:
         """Forgets versions older than the stream's records, now and then, and counts what stays in doubt."""
-        [(newest, pruned, retention)] = rows(
-            self.connection,
-            f"SELECT newest, pruned, retention FROM {self._channels} "
-            "WHERE table_schema = ? AND table_name = ?",
-            self._mine,
-        )
+        account = self._account
+        newest, pruned = account.read("newest"), account.read("pruned")
         late = self._ask(f"SELECT count(*) FROM {STAGED} WHERE NOT scanned AND time < {pruned}")
         came = self._ask(f"SELECT coalesce(max(time), 0) FROM {STAGED} WHERE NOT scanned")
         # A change from the future must not make the versions of today seem old.
         newest = max(newest, min(came, int(time.time() * _MICRO)))
-        horizon = newest - int(retention * _MICRO)
-        ties = 0
-        if horizon - pruned > retention / 24 * _MICRO:
-            ties, pruned = self._prune(horizon), horizon
-        self._run(
-            f"UPDATE {self._channels} SET newest = ?, pruned = ?, ties = ties + ?, late = late + ? "
-            "WHERE table_schema = ? AND table_name = ?",
-            [newest, max(pruned, 0), ties, late, *self._mine],
-        )
+        horizon = newest - int(account.read("retention") * _MICRO)
+        account.set(newest=newest, late=account.read("late") + late)
+        if horizon - pruned > _PRUNE_EVERY:
+            account.set(pruned=horizon, ties=account.read("ties") + self._prune(horizon))
 
     def _prune(self, horizon: int) -> int:
         """Gives the number of keys whose order will never be known."""

@@ -26,6 +26,8 @@ from shardarrow.loaders.duckdb.types import KEYS
 from shardarrow.loaders.snapshot import Snapshot
 
 _RETRY_EVERY = 0.05
+# Milliseconds by which the clocks of two services may differ; a fifth of the least `late_margin`.
+_CLOCKS = 60_000
 
 Result = TypeVar("Result")
 
@@ -206,7 +208,7 @@ class DuckDBLoader:
             return append(connection, target, layout, arrivals)
         if self._unordered:
             channel = Channel(connection, target, layout, names)
-            return self._sort_in(channel, layout, arrivals, names, is_new)
+            return self._sort_in(channel, layout, arrivals, names, _scanned_since(state) if is_new else None)
         written = Written()
         if arrivals:
             stage(connection, layout, arrivals, list(kinds))
@@ -221,13 +223,16 @@ class DuckDBLoader:
         layout: Layout,
         arrivals: Sequence[Arrival],
         keys: Sequence[str],
-        is_new: bool,
+        since: int | None,
     ) -> Written:
-        """Changes in any order. Before the first one nobody may know the keys, so there is no table."""
+        """Changes in any order. Before the first one nobody may know the keys, so there is no table.
+
+        `since` is given for a new table.
+        """
         if not layout.kinds:
             return Written()
-        if is_new:
-            channel.begin(self._retention)
+        if since is not None:
+            channel.begin(self._retention, since)
         else:
             channel.go_on(self._retention)
         attributes = list(merged_kinds(arrivals, whole=False))
@@ -268,6 +273,19 @@ def _learned_keys(state: State) -> list[Key]:
     """The keys that the stream has read from the changes themselves."""
     schema = json.loads(state.checkpoint).get("schema", {})
     return [(key["name"], key["type"]) for key in schema.get("keys", [])]
+
+
+def _scanned_since(state: State) -> int:
+    """Changes made before this moment (microseconds since 1970) are in the scan; 0 without a scan.
+
+    The stream is read from a moment of *arrival*, and what was made a little later may have arrived before
+    it by the clock of another service: that is in the scan as well.
+    """
+    checkpoint = json.loads(state.checkpoint)
+    if checkpoint["start"] != "snapshot":
+        return 0
+    opened = [shard["created_before"] for shard in checkpoint["shards"].values() if "created_before" in shard]
+    return (max(opened) + _CLOCKS) * 1000 if opened else 0
 
 
 def _snapshot(checkpoint: str) -> Snapshot | None:
