@@ -92,6 +92,14 @@ def test_a_stream_goes_on_where_its_checkpoint_is(twin: Twin, kinesis: Any, tmp_
         put(kinesis, range(start + 10, start + 20))
 
 
+def test_polling_and_pushing_go_on_from_each_other(twin: Twin, kinesis: Any, tmp_path: Path) -> None:
+    put(kinesis, range(10))
+    for start, fan_out in [(0, None), (10, "app"), (20, None)]:
+        with source(twin, fan_out=fan_out).stream(tmp_path / "c") as stream:
+            assert sorted(take(stream, 10)) == list(range(start, start + 10))
+        put(kinesis, range(start + 10, start + 20))
+
+
 def test_the_consumer_is_registered_once_and_stays(twin: Twin, kinesis: Any) -> None:
     put(kinesis, range(3))
     assert source(twin).shards() and consumers(kinesis) == []

@@ -146,3 +146,44 @@ def test_records_are_appended_once(running: Target, tmp_path: Path) -> None:
     assert (
         by_key([{"_partition_key": key, "_sequence": number} for key, number in found]) == records.written()
     )
+
+
+@pytest.mark.optional(_reason)
+@pytest.mark.parametrize("running", POLLED, indirect=True)
+def test_every_record_is_pushed_in_the_order_of_its_key(running: Target) -> None:
+    records = stream(running, shards=4)
+    records.put(1000)
+    found = rows(records.source(fan_out="app"))
+    assert by_key(found) == records.written()
+    assert sorted(numbers(found)) == list(range(1000))
+
+
+# Without ferrokinesis, which begins every subscription at the oldest record.
+@pytest.mark.optional(_reason)
+@pytest.mark.parametrize("running", ["ministack", "kinesis-local"], indirect=True)
+def test_a_subscription_goes_on_where_its_checkpoint_is(running: Target, tmp_path: Path) -> None:
+    records = stream(running)
+    found: list[dict[str, Any]] = []
+    for _ in range(2):
+        records.put(100)
+        with records.source(fan_out="app").stream(tmp_path / "c", follow=False) as open_:
+            found += rows_of(open_)
+    assert by_key(found) == records.written()
+
+
+# Without kinesis-local, whose subscriptions do not end with their shard.
+@pytest.mark.optional(_reason)
+@pytest.mark.parametrize("running", ["ferrokinesis"], indirect=True)
+def test_a_stream_resharded_while_it_is_pushed(running: Target) -> None:
+    records = stream(running, seed=5)
+    found: list[dict[str, Any]] = []
+    with records.source(fan_out="app").stream(discovery_interval=1.0) as open_:
+        for _ in range(6):
+            records.put(50)
+            records.reshard()
+        records.put(50)
+        for batch in open_:
+            found += rows_of([batch])
+            if len(found) >= 350:
+                break
+    assert by_key(found) == records.written()

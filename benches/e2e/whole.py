@@ -71,14 +71,14 @@ def one_shard(tools: Tools, rounds: int) -> list[Table]:
             size = tools.page_size(f"streams/{shape}")
             mine, theirs, plain, used, rows = [], [], [], [], 0
             for _ in range(rounds):
-                ours = read_ours(tools, server.url, f"streams_{shape}@1@{PAGES}")
+                ours = read_ours(tools, server.url, f"streams_{shape}.1.{PAGES}")
                 mine.append(PAGES * size / ours["wall"] / 1e6)
                 used.append(ours["cpu"] / (PAGES * size / 1e9))
                 rows = ours["rows"]
-                found = read_raw(tools, server.address, f"streams_{shape}@1@{PAGES}")
+                found = read_raw(tools, server.address, f"streams_{shape}.1.{PAGES}")
                 plain.append(found["bytes"] / found["wall"] / 1e6)
                 pages = PEER_PAGES[shape]
-                peer = run_once(tools.ours, "boto3_stream.py", server.url, f"streams_{shape}@1@{pages}")
+                peer = run_once(tools.ours, "boto3_stream.py", server.url, f"streams_{shape}.1.{pages}")
                 theirs.append(pages * size / peer["wall"] / 1e6)
             name = f"streams {shape}"
             times = median(a / b for a, b in zip(mine, theirs, strict=True))
@@ -118,7 +118,7 @@ def many_shards(tools: Tools, rounds: int) -> Table:
             for _ in range(rounds):
                 with Server(tools.bench, "serve") as server:
                     pinned = "0" if cores == 1 else f"0-{cores - 1}"
-                    ours = read_ours(tools, server.url, f"streams_medium@{shards}@{pages}", cores=pinned)
+                    ours = read_ours(tools, server.url, f"streams_medium.{shards}.{pages}", cores=pinned)
                     found.append(shards * pages * size / ours["wall"] / 1e6)
                     busy.append(ours["cpu"] / ours["wall"])
                     served.append(server.cpu_seconds() / ours["wall"])
@@ -143,7 +143,7 @@ def memory(tools: Tools, seconds: float) -> Table:
         ["after a quarter of the time", "at the end"],
         "MiB",
     )
-    for name, workload in [("1 MB pages", "streams_medium@256"), ("10 MB pages", "bytes_medium_10MB@256")]:
+    for name, workload in [("1 MB pages", "streams_medium.256"), ("10 MB pages", "bytes_medium_10MB.256")]:
         with Server(tools.bench, "serve") as server:
             ours = read_ours(tools, server.url, workload, follow=True, seconds=seconds)
             quarter, end = ours["peaks"][0] / 2**20, ours["peak"] / 2**20
@@ -166,7 +166,7 @@ def ready_batches(tools: Tools, rounds: int) -> Table:
         for shape in ["small", "medium", "wide"]:
             found, imported = [], []
             for _ in range(rounds):
-                answer = run_once(tools.ours, "ready.py", server.url, f"streams_{shape}@1@40")
+                answer = run_once(tools.ours, "ready.py", server.url, f"streams_{shape}.1.40")
                 found.append(answer["turn"])
                 imported.append(answer["import"])
             turn = 1e6 * median(found)
@@ -186,7 +186,7 @@ def latency(tools: Tools) -> Table:
         "p99",
     )
     with Server(tools.bench, "serve") as server:
-        found = run_once(tools.ours, "latency.py", "answers", server.url, "streams_medium_1@1")
+        found = run_once(tools.ours, "latency.py", "answers", server.url, "streams_medium_1.1")
         p50, p99 = found["p50"] * 1e3, found["p99"] * 1e3
         table.add("from the answer", [f"{p50:.1f} ms"], p99, f"{p99:.1f} ms", target=5.0, most=True)
     for interval in [0.1, 0.5, 1.0]:
@@ -224,7 +224,7 @@ def cost(tools: Tools) -> Table:
             )
     with Server(tools.bench, "serve") as server:
         for shape in ["small", "medium", "wide"]:
-            ours = read_ours(tools, server.url, f"streams_{shape}@1@50")
+            ours = read_ours(tools, server.url, f"streams_{shape}.1.50")
             pages = ours["metrics"].get("pages", 51)
             per_million = pages / ours["rows"] * 1e6
             table.add(
@@ -250,9 +250,9 @@ def mirror(tools: Tools, rounds: int) -> Table:
         for shape, target in [("small", 100.0), ("medium", None)]:
             mine, theirs = [], []
             for _ in range(rounds):
-                ours = run_once(tools.ours, "load.py", server.url, f"streams_{shape}@4@60")
+                ours = run_once(tools.ours, "load.py", server.url, f"streams_{shape}.4.60")
                 mine.append(ours["rows"] / ours["wall"])
-                peer = run_once(tools.relay, "relay.py", server.url, f"dynamodb_{shape}@1@1")
+                peer = run_once(tools.relay, "relay.py", server.url, f"dynamodb_{shape}.1.1")
                 theirs.append(peer["rows"] / peer["wall"])
             times = median(a / b for a, b in zip(mine, theirs, strict=True))
             figures = [f"{median(mine):,.0f}", f"{median(theirs):,.0f}"]

@@ -33,7 +33,7 @@ const ROOM: Room = Room { rows: 65_536, bytes: 16 << 20 };
 /// # Errors
 /// What HTTP says.
 pub fn read(address: &str, table: &str) -> io::Result<Read> {
-    let workload = Workload::named(&table.split('@').next().unwrap_or_default().replace('_', "/"));
+    let workload = Workload::named(&table.split('.').next().unwrap_or_default().replace('_', "/"));
     let workload = workload.ok_or_else(|| io::Error::other("no such workload"))?;
     let Answer::Records(template) = workload.answer.clone() else {
         return Err(io::Error::other("not records"));

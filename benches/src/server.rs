@@ -1,8 +1,8 @@
 //! A server of prepared pages: it answers as the services do, faster than anybody reads.
 //!
 //! The twin keeps every record it ever gave; this one has a single page for each table, and counts up the
-//! sequence numbers in it whenever it sends it again. A table's name says what it is: `WORKLOAD@SHARDS@PAGES`,
-//! with `_` for `/` in the workload, such as `streams_medium@16@500`. No number of pages means without end. A table
+//! sequence numbers in it whenever it sends it again. A table's name says what it is: `WORKLOAD.SHARDS.PAGES`,
+//! with `_` for `/` in the workload, such as `streams_medium.16.500`. No number of pages means without end. A table
 //! of one record trickles: every other page is empty, and the record's id is the time it was sent.
 
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ type Tables = Arc<Mutex<HashMap<String, Arc<Table>>>>;
 
 impl Table {
     fn named(name: &str) -> Option<Self> {
-        let mut words = name.split('@');
+        let mut words = name.split('.');
         let workload = Workload::named(&words.next()?.replace('_', "/"))?;
         let shards = words.next()?.parse().ok()?;
         let pages = words.next().and_then(|word| word.parse().ok());

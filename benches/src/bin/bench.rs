@@ -4,13 +4,12 @@
 use std::io;
 use std::process::ExitCode;
 
-use benches::contenders::{Workload, contender};
+use benches::contenders::Workload;
 
 const USAGE: &str = "usage: bench work                       measures what standard input names
        bench page WORKLOAD              writes the page of a workload to standard output
        bench serve                      serves prepared pages until its input ends
-       bench raw ADDRESS TABLE          reads a table's first shard without SDK and Python
-       bench repeat WORKLOAD NAME N     N passes and nothing else, for counting instructions";
+       bench raw ADDRESS TABLE          reads a table's first shard without SDK and Python";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -33,7 +32,6 @@ fn run(words: &[&str]) -> io::Result<()> {
             println!("{}", serde_json::to_string(&benches::raw::read(address, table)?)?);
             Ok(())
         }
-        ["repeat", workload, name, passes] => repeat(workload, name, passes),
         _ => Err(io::Error::other(USAGE)),
     }
 }
@@ -50,13 +48,4 @@ fn serve() -> io::Result<()> {
 
 fn named(workload: &str) -> io::Result<Workload> {
     Workload::named(workload).ok_or_else(|| io::Error::other(format!("there is no workload {workload:?}")))
-}
-
-fn repeat(workload: &str, name: &str, passes: &str) -> io::Result<()> {
-    let unknown = || io::Error::other(USAGE);
-    let mut contender = contender(name, &named(workload)?).ok_or_else(unknown)?;
-    for _ in 0..passes.parse::<usize>().map_err(|_| unknown())? {
-        contender.pass();
-    }
-    Ok(())
 }
