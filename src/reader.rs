@@ -525,6 +525,30 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_that_is_pushed_is_asked_at_once_though_it_is_empty() {
+        let mut reader = reader_with(Terms { pushes: true, tells_lag: true, ..Terms::of_pages(1, 1) });
+        reader.found_nothing(&page(Some(0), Some(0)), &IDLE, SECOND);
+        assert_eq!((reader.due, reader.want()), (SECOND, Some(Want::Fetch(cursor()))));
+    }
+
+    #[test]
+    fn waiting_for_a_push_proves_nothing_and_ends_no_failure() {
+        let mut reader = reader_with(Terms { pushes: true, ..Terms::of_pages(1, 1) });
+        fail(&mut reader, ErrorKind::Connection, SECOND);
+        for second in 2..60 {
+            reader.phase = Phase::Fetching(cursor());
+            reader.waited(cursor(), SECOND * second);
+            assert_eq!((reader.due, reader.want()), (SECOND * second, Some(Want::Fetch(cursor()))));
+        }
+        assert!(!reader.is_quiet(SECOND, SECOND * 60) && !reader.is_caught_up());
+        reader.phase = Phase::Fetching(cursor());
+        match fail(&mut reader, ErrorKind::Connection, SECOND * 62) {
+            Reaction::Fail(error) => assert_eq!(error.kind(), ErrorKind::Stalled),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn a_shard_that_stays_empty_is_asked_no_more_often_than_its_poll_interval() {
         let mut reader = reader();
         let mut now = Duration::ZERO;

@@ -112,11 +112,12 @@ pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
     // Where ends come without their children, some answers say neither that the shard goes on nor
     // that it ends, though it goes on.
     let odd = cursor.0.bytes().map(usize::from).sum::<usize>().is_multiple_of(23);
-    if odd && aws.knobs().kinesis.hide_children_ms > 0 {
-        if let Ok(mut answer) = serde_json::from_slice::<serde_json::Value>(&body) {
-            answer["NextShardIterator"] = serde_json::Value::Null;
-            return page(shard, serde_json::to_vec(&answer).unwrap().into(), date(aws));
-        }
+    if odd
+        && aws.knobs().kinesis.hide_children_ms > 0
+        && let Ok(mut answer) = serde_json::from_slice::<serde_json::Value>(&body)
+    {
+        answer["NextShardIterator"] = serde_json::Value::Null;
+        return page(shard, serde_json::to_vec(&answer).unwrap().into(), date(aws));
     }
     page(shard, body, date(aws))
 }
