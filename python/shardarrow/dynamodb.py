@@ -120,7 +120,7 @@ class DynamoDB(Source):
         }
         if self._channel is None:
             return {"dynamodb": table}
-        stream = {"stream": self._channel, "keys": [], "fan_out": None, "connection": table["connection"]}
+        stream = {"stream": self._channel, "keys": [], "connection": table["connection"]}
         return {"through": {"table": table, "stream": stream}}
 
     def _decode_config(self, on_bad_record: str) -> dict[str, Any]:
