@@ -6,7 +6,7 @@
 //! for the thread that holds the guard:
 //!
 //! ```ignore
-//! let _broken = broken::on("one-scan-at-a-time");
+//! let _broken = broken::on("drain-beside-the-scan");
 //! ```
 //!
 //! To add one: a line in `ALL`, one `if broken::is("name")` in the stage, a test that fails while

@@ -31,7 +31,7 @@ pub(super) struct Discovery {
     pub(super) explained: BTreeSet<ShardId>,
     pub(super) status: Option<StreamStatus>,
     asked: Option<Scope>,
-    asked_at: Now,
+    pub(super) asked_at: Now,
     pub(super) full_due: Now,
     pub(super) backoff: Backoff,
     pub(super) failing: Option<Now>,
@@ -331,55 +331,6 @@ impl Run {
             self.frontier.state_mut().checkpoint.shards.remove(&id);
             self.saving.changed = true;
         }
-    }
-
-    /// A missing cursor is believed when the listing shows the shard closed, or names it as a parent.
-    /// A listing that was asked for afterwards and shows neither means: read on.
-    fn settle_ends(&mut self, scope: &Scope, listing: &Listing, now: Now) -> Result<()> {
-        let ending: Vec<_> = self
-            .readers
-            .values()
-            .filter(|reader| reader.phase == Phase::Ending)
-            .map(|r| r.id.clone())
-            .collect();
-        let fresh = *scope == Scope::Full && listing.complete;
-        for id in ending {
-            if self.believes_end(&id) {
-                self.finish(&id, now)?;
-            } else if self.is_end_confirmed(&id) {
-                self.read_again(&id, now);
-            } else if let Some(reader) = self.readers.get_mut(&id)
-                && fresh
-                && reader.due <= self.discovery.asked_at
-            {
-                reader.reopen(now + UNSETTLED);
-                self.schedule(&id);
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_end_confirmed(&self, id: &ShardId) -> bool {
-        self.is_listed_closed(id) || self.graph.is_gone(id)
-    }
-
-    pub(super) fn is_listed_closed(&self, id: &ShardId) -> bool {
-        self.graph.is_closed(id) || self.graph.children(id).next().is_some()
-    }
-
-    /// Where last pages name the children of their shard, one that names none is believed when it was
-    /// asked for after the shard had closed: before that, records may have come behind it.
-    pub(super) fn believes_end(&self, id: &ShardId) -> bool {
-        let late = self.readers.get(id).is_some_and(|reader| reader.asked_closed);
-        let behind = late || !self.options.terms.tells_lag || self.graph.is_gone(id);
-        behind && self.is_end_confirmed(id) || broken::is("end-without-proof")
-    }
-
-    fn read_again(&mut self, id: &ShardId, now: Now) {
-        if let Some(reader) = self.readers.get_mut(id) {
-            reader.reopen(now);
-        }
-        self.schedule(id);
     }
 
     fn pursue(&mut self, scope: &Scope, now: Now) {

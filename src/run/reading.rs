@@ -1,6 +1,5 @@
 //! The readers: giving each its turn, taking what it brings, ending it.
 
-use super::discovery::UNSETTLED;
 use super::*;
 use crate::checkpoint::QuarantinedRecord;
 use crate::decode::{Pushed, Quarantined, Skip};
@@ -262,48 +261,6 @@ impl Run {
             return self.end_of_shard(id, !page.children.is_empty(), now);
         }
         self.schedule(id);
-        Ok(())
-    }
-
-    /// The last page of a shard may name those that go on where it ends. Other parents of theirs
-    /// may be new.
-    fn meet_children(&mut self, page: &Page, now: Now) -> Result<()> {
-        if page.children.is_empty() {
-            return Ok(());
-        }
-        for child in &page.children {
-            self.graph.observe(child);
-        }
-        if self.graph.unsettled() {
-            self.discovery.list_by(now + UNSETTLED);
-        }
-        self.settle_discoveries(now)
-    }
-
-    /// The service gave no next cursor. The end is believed when the page names the children, or when
-    /// a listing agrees.
-    fn end_of_shard(&mut self, id: &ShardId, names_children: bool, now: Now) -> Result<()> {
-        if names_children || self.believes_end(id) {
-            return self.finish(id, now);
-        }
-        self.discovery.pursue_children(id, now);
-        self.discovery.list_by(now + Duration::from_millis(100));
-        Ok(())
-    }
-
-    /// Everything in the shard has its place: its children may go on.
-    pub(super) fn finish(&mut self, id: &ShardId, now: Now) -> Result<()> {
-        let at = self.server_now(now).unwrap_or(0);
-        if let Some(reader) = self.readers.get_mut(id) {
-            reader.phase = Phase::Finished;
-        }
-        self.graph.finish(id);
-        self.deltas.push(Delta::Finish { shard: id.clone(), at });
-        if self.graph.children(id).next().is_none() {
-            self.discovery.pursue_children(id, now);
-        }
-        self.look_around_when_all_read(now);
-        self.activate_ready(now);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::types::StartingPosition;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::aws::arn::ConsumerTarget;
 use crate::aws::capture::Keep;
@@ -45,6 +46,10 @@ const OPERATION: &str = "SubscribeToShard";
 /// A shard is pushed at most 2 MB a second (API reference), several events of them, a third more as
 /// base64. Only one record of the larger kind passes 4 MiB, and such an event is still read.
 const PAGE_BYTES: usize = 4 << 20;
+
+/// As many pages as the default `memory_limit` has room for. Where more shards are read, each waits
+/// less for an event, so that all have their turn as often.
+const AT_ONCE: u32 = 64;
 
 /// One Kinesis stream, and the consumer its records are pushed to.
 #[derive(Debug)]
@@ -118,9 +123,16 @@ impl FanOut {
         };
         let jitter = lock(&self.jitter).draw();
         let subscription = self.subscription(shard);
+        let deadline = Instant::now() + self.wait();
         let mut subscription = subscription.lock().await;
         let subscribe = |place: Place| subscribe(clients.clone(), consumer, shard.clone(), place);
-        subscription.next(place, subscribe, &call, jitter).await
+        subscription.next(place, deadline, subscribe, &call, jitter).await
+    }
+
+    /// How long one fetch waits for an event.
+    fn wait(&self) -> Duration {
+        let shards = u32::try_from(lock(&self.subscriptions).len()).unwrap_or(u32::MAX);
+        self.rules.wait.mul_f64(f64::from(AT_ONCE) / f64::from(shards.max(AT_ONCE)))
     }
 
     fn subscription(&self, shard: &ShardId) -> Arc<tokio::sync::Mutex<Subscription>> {

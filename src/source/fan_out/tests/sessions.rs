@@ -175,6 +175,16 @@ async fn a_call_without_an_answer_does_not_hold_up_a_fetch() {
 }
 
 #[tokio::test]
+async fn many_shards_have_their_turn_as_often_as_few() {
+    let service = Service::start([]).await;
+    let fan_out = fan_out(&service);
+    for (shards, wait) in [(1, RULES.wait), (64, RULES.wait), (640, RULES.wait / 10)] {
+        (0..shards).for_each(|number| drop(fan_out.subscription(&format!("{number}").as_str().into())));
+        assert_eq!(fan_out.wait(), wait, "{shards} shards");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_never_ends_is_ended() {
     let sessions = [vec![record(1), heartbeat(2), Step::Silence], vec![record(3)]];
     let service = Service::start(sessions.map(Answer::Session)).await;
