@@ -21,6 +21,9 @@ const UNSAFE: Millis = 60_000;
 /// that tells how far behind a page is verifies its idle shards with every page.
 const WORTH_TELLING: Millis = 10_000;
 
+/// So many empty last pages in a row outweigh that something is said to be behind them.
+const ENDS: u32 = 3;
+
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const CLOSED_POLL: Duration = Duration::from_millis(20);
 const BAD_PAGES: u32 = 5;
@@ -51,6 +54,8 @@ pub struct Reader {
     pub reached_end: Option<Millis>,
     /// Whether the shard was known to be closed when the last page was asked for.
     pub asked_closed: bool,
+    /// Empty pages in a row, asked for when that was known, without a next cursor.
+    ends: u32,
     pub counts: Counts,
     terms: Terms,
     /// The verified moment that was told last.
@@ -148,6 +153,7 @@ impl Reader {
             behind: None,
             reached_end: None,
             asked_closed: false,
+            ends: 0,
             counts: Counts::default(),
             quiet: Quiet::default(),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
@@ -230,6 +236,7 @@ impl Reader {
     /// A page with records came: ask for the next one as soon as the service allows it.
     pub fn progressed(&mut self, page: &Page, now: Now) {
         self.came(page, now);
+        self.ends = 0;
         self.quiet = Quiet::default();
         self.due = now + self.pause_behind(page);
     }
@@ -238,6 +245,8 @@ impl Reader {
     /// so far that it should be written down.
     pub fn found_nothing(&mut self, page: &Page, idle: &Idle, now: Now) -> Option<Millis> {
         self.came(page, now);
+        let ends = self.asked_closed && page.next.is_none();
+        self.ends = if ends { self.ends + 1 } else { 0 };
         let verified = match page.behind {
             // More is coming: the service has not looked through all of the shard yet.
             Some(behind @ 1..) if !broken::is("empty-is-the-end") => {
@@ -285,6 +294,12 @@ impl Reader {
     /// Whether the service said that the shard holds more than was read.
     pub fn is_behind(&self) -> bool {
         self.behind.is_some_and(|behind| behind > 0)
+    }
+
+    /// Whether the shard, known to be closed, gave nothing more from the position on: once where the
+    /// service says that nothing is behind, several times where it says that something is.
+    pub fn is_read_to_its_end(&self) -> bool {
+        self.ends >= if self.is_behind() { ENDS } else { 1 }
     }
 
     /// What the service asks for between two pages, or has taught by refusing them.

@@ -42,8 +42,8 @@ pub(super) enum SourceConfig {
     Kinesis(KinesisConfig),
     /// A table whose changes come through a Kinesis stream.
     Through {
-        table: TableConfig,
-        stream: KinesisConfig,
+        table: Box<TableConfig>,
+        stream: Box<KinesisConfig>,
     },
 }
 

@@ -25,6 +25,10 @@ impl Run {
         if names_children || self.believes_end(id) {
             return self.finish(id, now);
         }
+        if self.is_end_confirmed(id) {
+            self.read_again(id);
+            return Ok(());
+        }
         self.discovery.pursue_children(id, now);
         self.discovery.list_by(now + Duration::from_millis(100));
         Ok(())
@@ -60,7 +64,7 @@ impl Run {
             if self.believes_end(&id) {
                 self.finish(&id, now)?;
             } else if self.is_end_confirmed(&id) {
-                self.read_again(&id, now);
+                self.read_again(&id);
             } else if let Some(reader) = self.readers.get_mut(&id)
                 && fresh
                 && reader.due <= self.discovery.asked_at
@@ -80,17 +84,18 @@ impl Run {
         self.graph.is_closed(id) || self.graph.children(id).next().is_some()
     }
 
-    /// Where last pages name the children of their shard, one that names none is believed when it was
-    /// asked for after the shard had closed: before that, records may have come behind it.
+    /// Where last pages name the children of their shard, one that names none is believed when it is
+    /// empty and was asked for after the shard had closed: before that, records may have come behind it.
     fn believes_end(&self, id: &ShardId) -> bool {
-        let late = self.readers.get(id).is_some_and(|reader| reader.asked_closed);
-        let behind = late || !self.options.terms.tells_lag || self.graph.is_gone(id);
-        behind && self.is_end_confirmed(id) || broken::is("end-without-proof")
+        let read = self.readers.get(id).is_some_and(Reader::is_read_to_its_end);
+        let whole = read || !self.options.terms.tells_lag || self.graph.is_gone(id);
+        whole && self.is_end_confirmed(id) || broken::is("end-without-proof")
     }
 
-    fn read_again(&mut self, id: &ShardId, now: Now) {
+    /// From the position on, when the service allows it.
+    fn read_again(&mut self, id: &ShardId) {
         if let Some(reader) = self.readers.get_mut(id) {
-            reader.reopen(now);
+            reader.reopen(reader.due);
         }
         self.schedule(id);
     }

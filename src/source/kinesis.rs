@@ -221,7 +221,7 @@ fn iterator(at: &OpenAt) -> (ShardIteratorType, Option<String>, Option<DateTime>
 
 /// Reads the body of an answer. A page that goes on names no children, and children name their
 /// parents; anything else is no answer to go by. A page that does neither may be the end of its
-/// shard, if nothing is behind it: the listing tells.
+/// shard: the run asks again.
 ///
 /// # Errors
 /// `BadPage`.
@@ -234,10 +234,6 @@ pub fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result
         return Err(Error::new(ErrorKind::BadPage, "the page names a child shard without parents"));
     }
     let behind = about.behind.map(|behind| behind.max(0));
-    if about.next.is_none() && about.children.is_empty() && behind > Some(0) {
-        let message = "the page has neither a next iterator nor child shards, but something is behind it";
-        return Err(Error::new(ErrorKind::BadPage, message));
-    }
     let weight = weight(body.get(elements.clone()).unwrap_or_default());
     Ok(Page {
         shard: shard.clone(),
