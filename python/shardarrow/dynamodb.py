@@ -89,11 +89,6 @@ class DynamoDB(Source):
                 f'on_gap="resnapshot" scans a table again and follows its newest stream, but {self.table!r} '
                 "is one stream; name the table instead"
             )
-        if options.get("on_gap") == "resnapshot" and self.changes is not None:
-            raise UsageError(
-                'on_gap="resnapshot" does not work yet with changes= through Kinesis; pass "fail" or '
-                '"continue", or load into another table to scan again'
-            )
         snapshot = {**self._snapshot_config(), **scan}
         return stream_config(self._start_config(), options, snapshot)
 

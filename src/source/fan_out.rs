@@ -94,9 +94,12 @@ impl FanOut {
 
     async fn fetch(&self, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
         let place = Place::read(cursor)?;
-        let told = match self.next(shard, &place).await {
+        let consumer = self.active_consumer().await?;
+        let told = match self.next(shard, &place, &consumer).await {
             Ok(told) => told,
-            Err(error) if self.lost_consumer(&error).await? => Told::Nothing,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.is_lost(&consumer).await? => {
+                Told::Nothing
+            }
             Err(error) => return Err(error.with_shard(shard)),
         };
         match told {
@@ -110,9 +113,8 @@ impl FanOut {
         }
     }
 
-    async fn next(&self, shard: &ShardId, place: &Place) -> Result<Told> {
+    async fn next(&self, shard: &ShardId, place: &Place, consumer: &Arc<str>) -> Result<Told> {
         let clients = self.clients().await?;
-        let consumer = self.active_consumer().await?;
         let subject = format!("shard {shard}");
         let call = Call {
             service: "kinesis",
@@ -125,7 +127,7 @@ impl FanOut {
         let subscription = self.subscription(shard);
         let deadline = Instant::now() + self.wait();
         let mut subscription = subscription.lock().await;
-        let subscribe = |place: Place| subscribe(clients.clone(), consumer, shard.clone(), place);
+        let subscribe = |place: Place| subscribe(clients.clone(), consumer.clone(), shard.clone(), place);
         subscription.next(place, deadline, subscribe, &call, jitter).await
     }
 
@@ -155,15 +157,15 @@ impl FanOut {
 
     /// Whether the consumer was removed under us. It is found or registered anew then: another one of
     /// its name has another ARN, but the positions in the shards are the same for all.
-    async fn lost_consumer(&self, error: &Error) -> Result<bool> {
-        if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InUse) {
-            return Ok(false);
-        }
+    async fn is_lost(&self, consumer: &str) -> Result<bool> {
         let mut active = self.active.lock().await;
-        let Some(known) = active.as_ref() else { return Ok(false) };
+        if active.as_deref() != Some(consumer) {
+            // Another shard was first to find out.
+            return Ok(true);
+        }
         let stream = self.kinesis.describe().await?;
         let clients = self.clients().await?;
-        if self.consumer(clients, &stream.table_arn).is_still(known).await? {
+        if self.consumer(clients, &stream.table_arn).is_still(consumer).await? {
             return Ok(false);
         }
         *active = None;

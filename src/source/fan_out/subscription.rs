@@ -176,6 +176,11 @@ impl Subscription {
                 self.state = State::None;
                 Ok(Told::Nothing)
             }
+            // The shard is gone, or the consumer: the answer to the next call tells which.
+            Ok(Err(End::Failed(error))) if error.kind() == ErrorKind::NotFound => {
+                self.state = State::None;
+                Ok(Told::Nothing)
+            }
             Ok(Err(End::Failed(error))) => {
                 self.state = State::None;
                 self.refused(error, jitter).map(|()| Told::Nothing)
