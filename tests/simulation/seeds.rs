@@ -35,6 +35,7 @@ struct Sum {
     used: u64,
     kinds: BTreeMap<Kind, u64>,
     struck: BTreeMap<&'static str, u64>,
+    trace: Vec<String>,
     failed: BTreeMap<u64, Vec<String>>,
 }
 
@@ -48,6 +49,7 @@ impl Sum {
             self.records += told.records;
             self.used += told.used;
             *self.kinds.entry(told.kind).or_default() += 1;
+            self.trace = told.trace;
             told.trouble.struck.iter().for_each(|(kind, times)| *self.struck.entry(kind).or_default() += times);
         }
         if !violations.is_empty() {
@@ -64,6 +66,7 @@ impl Sum {
         other.kinds.iter().for_each(|(kind, count)| *self.kinds.entry(*kind).or_default() += count);
         other.struck.iter().for_each(|(kind, count)| *self.struck.entry(kind).or_default() += count);
         self.failed.extend(other.failed);
+        self.trace = if other.trace.is_empty() { std::mem::take(&mut self.trace) } else { other.trace };
     }
 
     fn text(&self) -> String {
@@ -123,6 +126,9 @@ fn every_seed_keeps_every_invariant() {
         (Some(seed), None) => sum_while(seed, |at| at == seed),
         (None, None) => sum_while(0, |seed| seed < USUAL),
     };
+    // Of one seed that failed, everything.
+    let trace = sum.trace.iter().filter(|_| sum.seeds == 1 && !sum.failed.is_empty());
+    trace.for_each(|line| println!("{line}"));
     println!("{}", sum.text());
     assert!(sum.failed.is_empty(), "{}", sum.text());
 }

@@ -97,7 +97,7 @@ fn draw(call: Call, world: &mut World) -> (&'static str, Fault) {
         6 if matches!(call, Call::Fetch | Call::Scan) => ("cut JSON", Fault::InvalidJson),
         7 if matches!(call, Call::Fetch | Call::Scan) => ("wrong checksum", Fault::WrongCrc),
         8 => ("connection reset", Fault::Reset),
-        9 if call != Call::Scan => ("access denied", error("AccessDeniedException", 400)),
+        9 if of_shard => ("access denied", error("AccessDeniedException", 400)),
         _ => ("lost reply", Fault::LostReply),
     }
 }

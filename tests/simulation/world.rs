@@ -86,6 +86,8 @@ pub struct Durable {
     /// Keys that the newest epoch has brought, until its snapshot is ready.
     touched: BTreeSet<String>,
     epoch: u64,
+    /// The last epoch whose snapshot was complete.
+    swept: u64,
 }
 
 impl Durable {
@@ -108,10 +110,15 @@ impl Durable {
     /// What a complete snapshot did not bring is not in the table any more.
     fn sweep(&mut self, checkpoint: &Checkpoint) {
         let ready = checkpoint.snapshot.as_ref().is_some_and(|snapshot| snapshot.ready);
-        if ready && checkpoint.epoch == self.epoch && self.epoch > 1 {
+        if ready && checkpoint.epoch > self.swept {
+            if self.epoch < checkpoint.epoch {
+                (self.epoch, self.touched) = (checkpoint.epoch, BTreeSet::new());
+            }
             let touched = std::mem::take(&mut self.touched);
-            self.mirror.retain(|key, _| touched.contains(key));
-            self.epoch = u64::MAX;
+            if checkpoint.epoch > 1 {
+                self.mirror.retain(|key, _| touched.contains(key));
+            }
+            self.swept = checkpoint.epoch;
         }
     }
 }
@@ -225,7 +232,7 @@ impl World {
         let schema = checkpoint.as_ref().map(|checkpoint| checkpoint.schema.as_ref().clone());
         let decoder = decoder(&self.service.decode(), &description.keys, schema.as_ref())?;
         let (keeper, unsaved) = (options.keeper, options.snapshot.scan_only);
-        self.tell(|checker, _, durable| checker.started(&options, durable));
+        self.tell(|checker, aws, durable| checker.started(&options, aws, durable));
         let run = Run::new(description, options, decoder, checkpoint)?;
         let mut session = Session {
             run,
@@ -352,7 +359,7 @@ impl Session {
                 }
                 Action::Save(save) => self.save(&save, world),
                 Action::Warn(line) => {
-                    world.tell(|checker, _, _| checker.warned(&line));
+                    world.tell(|checker, aws, _| checker.warned(&line, aws.now_ms()));
                     self.warnings.push(line);
                 }
                 Action::Fail(error) => self.over = Some(Err(error)),
@@ -412,7 +419,6 @@ impl Session {
         for batch in self.hand.drain(..) {
             world.apply(&batch);
         }
-        world.durable.sweep(&save.checkpoint);
         keep(&save, world);
         self.hear(Event::Saved { through: save.through, result: Ok(()) }, world);
     }
@@ -455,6 +461,7 @@ fn keep(save: &Save, world: &mut World) {
         let went_back = checker::went_back(world.durable.checkpoint.as_ref(), &save.checkpoint);
         assert_eq!(went_back, None);
     }
+    world.durable.sweep(&save.checkpoint);
     world.durable.gaps.extend(save.gaps.iter().cloned());
     world.durable.quarantined.extend(save.quarantined.iter().cloned());
     world.tell(|checker, aws, durable| checker.saved(&save.checkpoint, aws, durable));
