@@ -9,13 +9,13 @@ use shardarrow::source::kinesis::TERMS;
 use twin::Aws;
 use twin::kinesis::CreateStream;
 
+use crate::HOUR;
 use crate::checker::Checker;
 use crate::kinesis_service::STREAM;
 use crate::service::Service;
 use crate::snapshot::bury;
 use crate::trouble::{Trouble, make_awkward};
 use crate::world::{Session, TABLE, World, options as plain_options};
-use crate::HOUR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -86,7 +86,19 @@ impl Story {
         let whole = !matches!(options.start, Start::Latest | Start::Time(_));
         let (keys, began_ms) = (1 + world.dice.roll(12), world.aws.now_ms());
         let trouble = Trouble::default();
-        Self { kind, world, options, trouble, began_ms, lives: 0, keys, loses, replaced: false, was_away: false, whole }
+        Self {
+            kind,
+            world,
+            options,
+            trouble,
+            began_ms,
+            lives: 0,
+            keys,
+            loses,
+            replaced: false,
+            was_away: false,
+            whole,
+        }
     }
 
     fn run(&mut self) -> Outcome {
@@ -425,7 +437,7 @@ fn world(kind: Kind, seed: u64) -> World {
     }
     let mut aws = Aws::new(seed);
     aws.kinesis().create_stream(&CreateStream::with_shards(STREAM, 1 + (seed / 3 % 3) as u32)).unwrap();
-    let service = if seed % 2 == 0 { Service::Kinesis } else { Service::Objects };
+    let service = if seed.is_multiple_of(2) { Service::Kinesis } else { Service::Objects };
     World::of(aws, service, seed)
 }
 
