@@ -6,7 +6,7 @@
 //! for the thread that holds the guard:
 //!
 //! ```ignore
-//! let _broken = broken::on("one-scan-at-a-time");
+//! let _broken = broken::on("drain-beside-the-scan");
 //! ```
 //!
 //! To add one: a line in `ALL`, one `if broken::is("name")` in the stage, a test that fails while
@@ -34,6 +34,16 @@ mod switch {
         ("segment-ahead-of-its-rows", "A segment is saved ahead of the rows of its page."),
         ("drain-beside-the-scan", "A drain begins while scan requests are in flight."),
         ("scan-beside-the-drain", "A scan begins while shards are being asked."),
+        ("children-beside-their-parents", "A shard is read before its parents have ended."),
+        ("one-parent-of-two", "The child of a merge waits for one of its parents only."),
+        ("gone-at-once", "Listings that miss a shard count however quickly they come."),
+        ("latest-for-children", "Shards born after a start at latest begin when they are found."),
+        ("latest-moves", "A restart takes the moment of latest anew."),
+        ("end-without-proof", "A page without a next cursor ends its shard, whatever the listing says."),
+        ("last-page-dropped", "The records of a shard's last page are left out."),
+        ("empty-is-the-end", "An empty page is the end, also when something is behind it."),
+        ("age-ignored", "The age of a position does not matter."),
+        ("reads-unpaid", "Pages are asked for without waiting for what the last one cost."),
     ];
 
     pub fn is(name: &str) -> bool {

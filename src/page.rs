@@ -152,6 +152,8 @@ pub struct Page {
     pub children: Vec<Shard>,
     /// What the listing says of the shard; filled in by the run.
     pub hash_keys: Option<HashKeys>,
+    /// Bytes that the service counts against what a shard gives in a second; 0 where it counts none.
+    pub weight: usize,
     /// The service's time when it gave the page, or a moment before that.
     pub server_time: Option<Millis>,
 }
@@ -167,6 +169,7 @@ impl Page {
             behind: None,
             children: Vec::new(),
             hash_keys: None,
+            weight: 0,
             server_time: None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::broken;
 use crate::budget::{Backoff, Jitter, Pace};
 use crate::error::{Error, ErrorKind};
 use crate::page::{Cursor, Millis, OpenAt, Page, Terms};
@@ -19,6 +20,9 @@ const UNSAFE: Millis = 60_000;
 /// A verified moment is worth writing down when it is this much later than the one before: a service
 /// that tells how far behind a page is verifies its idle shards with every page.
 const WORTH_TELLING: Millis = 10_000;
+
+/// So many empty last pages in a row outweigh that something is said to be behind them.
+const ENDS: u32 = 3;
 
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const CLOSED_POLL: Duration = Duration::from_millis(20);
@@ -48,6 +52,11 @@ pub struct Reader {
     pub behind: Option<Millis>,
     /// When the service last said that nothing is behind what was read.
     pub reached_end: Option<Millis>,
+    /// Whether the shard was known to be closed when the last page was asked for.
+    pub asked_closed: bool,
+    /// Empty pages since the last record, asked for when that was known, without a next cursor. Pages
+    /// that go on may come between them.
+    ends: u32,
     pub counts: Counts,
     terms: Terms,
     /// The verified moment that was told last.
@@ -144,6 +153,8 @@ impl Reader {
             newest: None,
             behind: None,
             reached_end: None,
+            asked_closed: false,
+            ends: 0,
             counts: Counts::default(),
             quiet: Quiet::default(),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
@@ -193,7 +204,8 @@ impl Reader {
 
     /// Whether records between what is verified and the oldest the service keeps may be lost.
     pub fn may_have_lost(&self, server_now: Millis, retention: Millis) -> bool {
-        self.verified.is_some_and(|verified| server_now - verified > retention - UNSAFE)
+        let old = self.verified.is_some_and(|verified| server_now - verified > retention - UNSAFE);
+        old && !broken::is("age-ignored")
     }
 
     /// Reads what is left of the shard from its beginning, behind the position.
@@ -225,6 +237,7 @@ impl Reader {
     /// A page with records came: ask for the next one as soon as the service allows it.
     pub fn progressed(&mut self, page: &Page, now: Now) {
         self.came(page, now);
+        self.ends = 0;
         self.quiet = Quiet::default();
         self.due = now + self.pause_behind(page);
     }
@@ -233,19 +246,22 @@ impl Reader {
     /// so far that it should be written down.
     pub fn found_nothing(&mut self, page: &Page, idle: &Idle, now: Now) -> Option<Millis> {
         self.came(page, now);
+        self.ends += u32::from(self.asked_closed && page.next.is_none());
         let verified = match page.behind {
             // More is coming: the service has not looked through all of the shard yet.
-            Some(behind @ 1..) => {
+            Some(behind @ 1..) if !broken::is("empty-is-the-end") => {
                 self.quiet = Quiet::default();
                 page.server_time.map(|time| time - behind)
             }
+            // Nothing behind it now: but whether the shard was still open, only more such pages tell.
             Some(_) => {
-                self.quiet.count(page.server_time, now);
                 self.reached_end = self.reached_end.max(page.server_time);
-                page.server_time
+                self.quiet.count(page.server_time, now)
             }
             None => self.quiet.count(page.server_time, now),
         };
+        // The shard may have closed long before, and what follows it then is in its children.
+        let verified = verified.filter(|_| page.next.is_some());
         let at_once = self.is_behind() || self.terms.pushes;
         let idle = if at_once { Duration::ZERO } else { idle.pause(self.quiet.calls) };
         self.due = now + self.pause_behind(page).max(idle);
@@ -282,12 +298,19 @@ impl Reader {
         self.behind.is_some_and(|behind| behind > 0)
     }
 
+    /// Whether the shard, known to be closed, gave nothing more from the position on: once where the
+    /// service says that nothing is behind, several times where it says that something is.
+    pub fn is_read_to_its_end(&self) -> bool {
+        self.ends >= if self.is_behind() { ENDS } else { 1 }
+    }
+
     /// What the service asks for between two pages, or has taught by refusing them.
     fn pause_behind(&self, page: &Page) -> Duration {
-        // Data comes as base64, four characters for three bytes.
-        let bytes = page.body.len() as f64 * 0.75;
+        if broken::is("reads-unpaid") {
+            return Duration::ZERO;
+        }
         let rate = self.terms.shard_bytes_per_second.map(f64::from);
-        let paid = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes / rate));
+        let paid = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(page.weight as f64 / rate));
         paid.max(self.terms.pause).max(self.pace.interval())
     }
 
@@ -483,6 +506,7 @@ mod tests {
             behind,
             children: Vec::new(),
             hash_keys: None,
+            weight: 0,
             server_time,
         }
     }
@@ -500,6 +524,30 @@ mod tests {
         let mut reader = reader();
         reader.progressed(&page(None, None), SECOND);
         assert_eq!((reader.due, reader.want()), (SECOND, Some(Want::Fetch(cursor()))));
+    }
+
+    #[test]
+    fn a_shard_that_is_pushed_is_asked_at_once_though_it_is_empty() {
+        let mut reader = reader_with(Terms { pushes: true, tells_lag: true, ..Terms::of_pages(1, 1) });
+        reader.found_nothing(&page(Some(0), Some(0)), &IDLE, SECOND);
+        assert_eq!((reader.due, reader.want()), (SECOND, Some(Want::Fetch(cursor()))));
+    }
+
+    #[test]
+    fn waiting_for_a_push_proves_nothing_and_ends_no_failure() {
+        let mut reader = reader_with(Terms { pushes: true, ..Terms::of_pages(1, 1) });
+        fail(&mut reader, ErrorKind::Connection, SECOND);
+        for second in 2..60 {
+            reader.phase = Phase::Fetching(cursor());
+            reader.waited(cursor(), SECOND * second);
+            assert_eq!((reader.due, reader.want()), (SECOND * second, Some(Want::Fetch(cursor()))));
+        }
+        assert!(!reader.is_quiet(SECOND, SECOND * 60) && !reader.is_caught_up());
+        reader.phase = Phase::Fetching(cursor());
+        match fail(&mut reader, ErrorKind::Connection, SECOND * 62) {
+            Reaction::Fail(error) => assert_eq!(error.kind(), ErrorKind::Stalled),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -538,10 +586,29 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_shard_is_read_to_its_end_when_nothing_more_comes() {
+        let mut reader = paced();
+        let last = |behind| Page { next: None, ..page(Some(90_000), Some(behind)) };
+        reader.found_nothing(&last(0), &IDLE, SECOND);
+        assert!(!reader.is_read_to_its_end(), "it was open when it was asked");
+        reader.asked_closed = true;
+        for _ in 0..ENDS {
+            assert!(!reader.is_read_to_its_end());
+            reader.found_nothing(&page(Some(90_000), Some(5)), &IDLE, SECOND);
+            reader.found_nothing(&last(5), &IDLE, SECOND);
+        }
+        assert!(reader.is_read_to_its_end());
+        reader.progressed(&page(None, None), SECOND);
+        assert!(!reader.is_read_to_its_end());
+        reader.found_nothing(&last(0), &IDLE, SECOND);
+        assert!(reader.is_read_to_its_end());
+    }
+
+    #[test]
     fn pages_pay_for_their_bytes_by_waiting() {
         let mut reader = paced();
         let mut full = page(None, Some(1));
-        full.body = vec![0; (10 << 20) / 3 * 4].into();
+        full.weight = 10 << 20;
         reader.progressed(&full, SECOND);
         assert!(reader.due - SECOND >= SECOND * 5, "{:?}", reader.due);
         reader.progressed(&page(None, Some(1)), SECOND);

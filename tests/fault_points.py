@@ -64,6 +64,10 @@ class Mortal:
         assert not self._run(command, 0, FAULT_POINT_TRACE=str(trace))
         return trace.read_text(encoding="utf-8").splitlines()
 
+    def journal(self, command: Iterable[str | Path], journal: Path) -> None:
+        """Runs to the end and writes down what is done to the files; see `power_loss.steps`."""
+        assert not self._run(command, 0, FAULT_POINT_JOURNAL=str(journal))
+
     def die_at(self, point: Point, command: Iterable[str | Path]) -> bool:
         """Runs until the point, or to the end: returns whether it was killed."""
         killed = self._run(command, point.nth, FAULT_POINT_TORN=str(int(point.torn)))
@@ -127,8 +131,12 @@ class Seen:
 
 
 def seen(log: Path) -> Seen:
+    return seen_in(log.read_text(encoding="utf-8"))
+
+
+def seen_in(text: str) -> Seen:
     runs, committed, in_doubt, known, doubtful = [], [], [], 0, 0
-    for line in log.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         event = json.loads(line)
         match event:
             case "began":

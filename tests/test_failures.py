@@ -19,11 +19,15 @@ def test_every_number_has_its_row() -> None:
     assert set(rows()) == set(range(1, 109)) - LEFT_OUT
 
 
-def test_every_row_names_a_test_and_every_test_exists() -> None:
+def test_every_row_names_a_test() -> None:
     for number, tests in rows().items():
-        named = [*TEST.finditer(tests)]
-        assert named, f"{number} names no test"
-        for test in named:
+        assert TEST.search(tests), f"{number} names no test"
+
+
+def test_every_test_that_is_named_exists() -> None:
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        number = line.split("|")[1].strip() if line.startswith("|") else line
+        for test in TEST.finditer(line):
             path, name = ROOT / test["path"], test["name"]
             assert path.is_file(), f"{number}: there is no {test['path']}"
             defined = re.search(

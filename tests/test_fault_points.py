@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import fault_points
+import power_loss
 from fault_points import Mortal, Point
 from mortal import Load, mirror_differences
 from services import Tables
@@ -172,6 +173,63 @@ def test_a_disk_that_fails_is_an_error_and_nothing_is_lost(
         else:
             assert_every_change_once(load, stream_records(emulator, table))
     assert failures
+
+
+@pytest.mark.bulk
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("what", ["store", "mirror", "append"])
+def test_a_loss_of_power_at_any_call_loses_nothing_that_was_synced(
+    what: str,
+    library: Path,
+    emulator: Emulator,
+    tables: Tables,
+    tmp_path: Path,
+    scale: Callable[[int], int],
+    start_process: Callable[..., Any],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """The files are made anew as they may be when the power fails, and the process goes on with them."""
+    table = tables.make(keys={"id": "S"})
+    start = "snapshot" if what == "mirror" else "earliest"
+    source = f"dynamodb://{table}?start={start}&segments=1&endpoint_url={emulator.endpoint_url}"
+    if what == "store":
+        tables.put(table, *({"id": {"S": f"key {n}"}, "n": {"N": str(n)}} for n in range(1, ROWS + 1)))
+    else:
+        put_and_delete(tables, table)
+
+    def command(directory: Path) -> list[str]:
+        if what == "store":
+            script = [sys.executable, fault_points.__file__, source]
+            # The log is among the files, so that the journal says what was committed at which call.
+            return [*script, str(directory / "orders.ckpt"), str(directory / "said.log")]
+        load = [str(Path(sys.executable).with_name("shardarrow")), "load", source]
+        return [*load, f"duckdb:///{directory / 'shop.duckdb'}", "--table", "orders", "--mode", what, *LOAD]
+
+    first = fresh(tmp_path)
+    Mortal(library, first, start_process).journal(command(first), tmp_path / "journal")
+    steps = power_loss.steps(tmp_path / "journal")
+    chance = random.Random(SEED)
+    losses = scale(60)
+    for _ in range(losses):
+        at = chance.randrange(1, len(steps) + 1)
+        directory = fresh(tmp_path)
+        disk = power_loss.Disk()
+        for step in steps[:at]:
+            disk.take(step)
+        disk.lose_power(directory, chance)
+        log = "".join(step.data.decode() for step in steps[:at] if step.name == "said.log")
+        (directory / "said.log").write_text(log if what == "store" else "", encoding="utf-8")
+        assert not Mortal(library, directory, start_process).die_at(Point(0), command(directory)), at
+        if what == "store":
+            assert_taken_at_least_once(fault_points.seen(directory / "said.log"))
+            continue
+        load = Load(source, directory / "shop.duckdb", table="orders", mode=what, start=start_process)
+        if what == "mirror":
+            assert mirror_differences(load, tables.items(table)) == [], at
+        else:
+            assert_every_change_once(load, stream_records(emulator, table))
+    record_property("calls", len(steps))
+    record_property("losses", losses)
 
 
 def put_and_delete(tables: Tables, table: str) -> None:

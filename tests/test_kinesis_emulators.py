@@ -7,12 +7,14 @@ in docs/reference/conformance.md; nothing here relies on it.
 
 import datetime
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from targets import TARGETS, Target
 
@@ -146,3 +148,62 @@ def test_records_are_appended_once(running: Target, tmp_path: Path) -> None:
     assert (
         by_key([{"_partition_key": key, "_sequence": number} for key, number in found]) == records.written()
     )
+
+
+@pytest.mark.optional(_reason)
+@pytest.mark.parametrize("running", POLLED, indirect=True)
+def test_every_record_is_pushed_in_the_order_of_its_key(running: Target) -> None:
+    records = stream(running, shards=4)
+    records.put(1000)
+    found = rows(records.source(fan_out="app"))
+    assert by_key(found) == records.written()
+    assert sorted(numbers(found)) == list(range(1000))
+
+
+# Without ferrokinesis, which begins every subscription at the oldest record.
+@pytest.mark.optional(_reason)
+@pytest.mark.parametrize("running", ["ministack", "kinesis-local"], indirect=True)
+def test_a_subscription_goes_on_where_its_checkpoint_is(running: Target, tmp_path: Path) -> None:
+    records = stream(running)
+    found: list[dict[str, Any]] = []
+    for _ in range(2):
+        records.put(100)
+        with records.source(fan_out="app").stream(tmp_path / "c", follow=False) as open_:
+            found += rows_of(open_)
+    assert by_key(found) == records.written()
+
+
+# Without kinesis-local, whose subscriptions do not end with their shard.
+@pytest.mark.optional(_reason)
+@pytest.mark.parametrize("running", ["ferrokinesis"], indirect=True)
+def test_a_stream_resharded_while_it_is_pushed(running: Target) -> None:
+    records = stream(running, seed=5)
+    found: list[dict[str, Any]] = []
+    with records.source(fan_out="app").stream(discovery_interval=1.0) as open_:
+        for _ in range(6):
+            records.put(50)
+            records.reshard()
+        records.put(50)
+        for batch in open_:
+            found += rows_of([batch])
+            if len(found) >= 350:
+                break
+    assert by_key(found) == records.written()
+
+
+@pytest.mark.optional(_reason)
+@pytest.mark.parametrize("running", POLLED, indirect=True)
+def test_what_the_writer_writes_comes_back_in_the_order_of_its_keys(running: Target) -> None:
+    where = {"endpoint_url": running.endpoint_url}
+    name = f"stream-{next(_names)}"
+    table = pa.table({"key": [f"key {n % 80}" for n in range(1200)], "n": list(range(1200))})
+    with sa.KinesisWriter(name, partition_key="key", create=True, shards=3, **where) as writer:
+        writer.write(table)
+    assert (writer.report.written, writer.report.retried) == (1200, 0)
+    found = rows(sa.kinesis(name, format="json", **where))
+    assert sorted(row["n"] for row in found) == list(range(1200))
+    of_key: dict[str, list[int]] = defaultdict(list)
+    for row in found:
+        assert row["_partition_key"] == row["key"]
+        of_key[row["key"]].append(row["n"])
+    assert all(numbers == sorted(numbers) for numbers in of_key.values())

@@ -18,7 +18,9 @@ SEED = 4
 
 @pytest.mark.bulk
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("fan_out", [None, "app"], ids=["polled", "pushed"])
 def test_killed_again_and_again_every_record_is_appended_once(
+    fan_out: str | None,
     twin: Twin,
     tmp_path: Path,
     scale: Callable[[int], int],
@@ -26,7 +28,10 @@ def test_killed_again_and_again_every_record_is_appended_once(
     record_property: Callable[[str, object], None],
 ) -> None:
     clicks = Clicks(twin, shards=SHARDS, seed=SEED)
-    load = Load(clicks.url(), tmp_path / "shop.duckdb", table="clicks", mode="append", start=start_process)
+    # A process that follows one that was killed would wait for five seconds.
+    clicks.knobs(kinesis={"takeover_ms": 200})
+    url = clicks.url(**{"fan_out": fan_out} if fan_out else {})
+    load = Load(url, tmp_path / "shop.duckdb", table="clicks", mode="append", start=start_process)
     kills = max(6, scale(KILLS))
     kill_while_resharding(load, clicks, scale(RECORDS), kills)
     load.finish()

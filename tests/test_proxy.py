@@ -57,8 +57,10 @@ def load_of(table: str, path: Path, mode: str, start_process: Callable[..., Any]
     return Load("", path / "shop.duckdb", table=table, mode=mode, start=start_process)
 
 
-@pytest.mark.parametrize("fault", proxy.FAULTS)
-@pytest.mark.parametrize("mode", ["mirror", "append"])
+@pytest.mark.parametrize(
+    ("mode", "fault"),
+    [*(("mirror", fault) for fault in proxy.FAULTS), ("append", "cut"), ("append", "lost reply")],
+)
 def test_each_fault_of_each_call_leaves_an_exact_copy(
     mode: Any,
     fault: Fault,

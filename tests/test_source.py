@@ -82,6 +82,7 @@ def test_the_options_of_a_snapshot_cross_to_the_core() -> None:
         "slice": 60.0,
         "limit": None,
         "scan_only": False,
+        "late_margin": 3600.0,
     }
     assert config["source"]["dynamodb"]["enable_stream"] is True
     assert config_of(sa.dynamodb("orders").stream())["stream"]["snapshot"] == {
@@ -90,6 +91,7 @@ def test_the_options_of_a_snapshot_cross_to_the_core() -> None:
         "slice": 900.0,
         "limit": None,
         "scan_only": False,
+        "late_margin": 3600.0,
     }
     assert config_of(sa.dynamodb("orders").stream())["source"]["dynamodb"]["enable_stream"] is False
 

@@ -185,6 +185,7 @@ fn page(body: String, records: Range<usize>) -> Page {
         behind: None,
         children: Vec::new(),
         hash_keys: None,
+        weight: 0,
         server_time: Some(NOW as i64 * 1000),
     }
 }

@@ -10,7 +10,10 @@ from typing import Any, ClassVar, Literal
 from shardarrow.errors import UsageError
 from shardarrow.options import (
     ArrowSchema,
+    KinesisStart,
     Start,
+    kinesis_start_config,
+    late_margin_config,
     read_units_config,
     segments_config,
     start_config,
@@ -24,11 +27,13 @@ class DynamoDB(Source):
     """A table. Make one with `dynamodb` or `source`."""
 
     table: str
-    start: Start = "snapshot"
+    start: Start | KinesisStart = "snapshot"
     others: Literal["earliest", "latest"] | None = None
     segments: int | None = None
     max_read_units: float | None = None
     enable_stream: bool = False
+    changes: str | None = None
+    late_margin: float | timedelta = 3600.0
 
     _MADE_BY: ClassVar[str] = "dynamodb"
     _NAMED_BY: ClassVar[str] = "table"
@@ -45,8 +50,38 @@ class DynamoDB(Source):
                 f"enable_stream=True turns the stream of a table on, but {self.table!r} is one stream; "
                 "name the table instead"
             )
-        start_config(self.start, self.others)
+        self._check_changes()
+        self._start_config()
         self._snapshot_config()
+
+    def _check_changes(self) -> None:
+        if self.changes is None:
+            return
+        scheme, _, name = str(self.changes).partition(":")
+        if scheme != "kinesis" or not name:
+            raise UsageError(
+                f"changes={self.changes!r} must name the Kinesis stream to which the table sends them, "
+                'such as "kinesis:orders-cdc", or be left out for DynamoDB Streams'
+            )
+        if self.enable_stream:
+            raise UsageError(
+                "enable_stream=True is about DynamoDB Streams, but changes= says that they come through "
+                "Kinesis"
+            )
+        if self._names_a_stream:
+            raise UsageError(
+                f"changes= follows a table, but {self.table!r} is one of its streams; name the table"
+            )
+
+    @property
+    def _channel(self) -> str | None:
+        """The Kinesis stream through which changes come, by its name or its ARN."""
+        return None if self.changes is None else self.changes.partition(":")[2]
+
+    def _start_config(self) -> object:
+        if self.changes is not None and self.start != "snapshot":
+            return kinesis_start_config(self.start, self.others)
+        return start_config(self.start, self.others)
 
     def _stream_config(self, options: Mapping[str, Any], scan: Mapping[str, Any]) -> dict[str, Any]:
         if options.get("on_gap") == "resnapshot" and self._names_a_stream:
@@ -55,13 +90,18 @@ class DynamoDB(Source):
                 "is one stream; name the table instead"
             )
         snapshot = {**self._snapshot_config(), **scan}
-        return stream_config(start_config(self.start, self.others), options, snapshot)
+        return stream_config(self._start_config(), options, snapshot)
 
     def _snapshot_config(self) -> dict[str, Any]:
         return {
             "segments": segments_config(self.segments),
             "max_read_units": read_units_config(self.max_read_units),
+            "late_margin": late_margin_config(self.late_margin),
         }
+
+    @property
+    def _is_unordered(self) -> bool:
+        return self.changes is not None
 
     @property
     def _names_a_stream(self) -> bool:
@@ -73,7 +113,16 @@ class DynamoDB(Source):
             "enable_stream": self.enable_stream,
             "connection": self._connection_config(),
         }
-        return {"dynamodb": table}
+        if self._channel is None:
+            return {"dynamodb": table}
+        stream = {"stream": self._channel, "keys": [], "connection": table["connection"]}
+        return {"through": {"table": table, "stream": stream}}
+
+    def _decode_config(self, on_bad_record: str) -> dict[str, Any]:
+        decode = super()._decode_config(on_bad_record)
+        if self._channel is None:
+            return decode
+        return {**decode, "format": "dynamodb", "changes_of": self._default_table}
 
     def _scan(self, limit: int | None) -> dict[str, Any]:
         return {"scan_only": self.start == "snapshot", "limit": limit}
@@ -97,11 +146,13 @@ class DynamoDB(Source):
 def dynamodb(
     table: str,
     *,
-    start: Start = "snapshot",
+    start: Start | KinesisStart = "snapshot",
     others: Literal["earliest", "latest"] | None = None,
     segments: int | None = None,
     max_read_units: float | None = None,
     enable_stream: bool = False,
+    changes: str | None = None,
+    late_margin: float | timedelta = 3600.0,
     region: str | None = None,
     endpoint_url: str | None = None,
     profile: str | None = None,
@@ -139,6 +190,12 @@ def dynamodb(
         segments: Into how many parts the scan is cut; by default as many as the table's size asks for.
         max_read_units: The most read capacity units per second that the scan may take.
         enable_stream: Whether to turn the table's stream on, with new and old images, when it is off.
+        changes: ``"kinesis:STREAM"`` when the table's changes are to be read from the Kinesis stream (its
+            name or its ARN) to which DynamoDB sends them, instead of from DynamoDB Streams. They may come
+            repeated and out of order; a mirror puts them in order. The words of `start` are then also those
+            of `kinesis`.
+        late_margin: With `changes` and a snapshot: from how long before it the Kinesis stream is read, at
+            least 5 minutes. A change that comes later than that is left out, because the snapshot has it.
         region: Such as ``"eu-west-1"``.
         endpoint_url: Where the service is, if not at AWS.
         profile: A profile of the AWS configuration files.

@@ -21,6 +21,10 @@ _MOST_SEGMENTS = 1_000_000
 # The stream keeps 24 hours: a slice must leave time to read what came meanwhile.
 _LONGEST_SLICE = 12 * 3600.0
 
+_LEAST_MARGIN = 300.0
+# "Up to 8760 hours" (API reference of Kinesis, IncreaseStreamRetentionPeriod).
+_LONGEST_RETENTION = 8760 * 3600.0
+
 _UNITS = {
     "": 1,
     "b": 1,
@@ -175,6 +179,18 @@ def read_units_config(units: object) -> float | None:
     if isinstance(units, bool) or not isinstance(units, int | float) or not 0 < units < math.inf:
         raise UsageError(f"max_read_units={units!r} must be a number of read units per second, above 0")
     return float(units)
+
+
+def late_margin_config(value: float | timedelta) -> float:
+    """How long before a snapshot its changes are read.
+
+    Raises:
+        UsageError: It is too short for the clocks of two services, or longer than any stream keeps records.
+    """
+    margin = seconds("late_margin", value)
+    if not _LEAST_MARGIN <= margin <= _LONGEST_RETENTION:
+        raise UsageError(f"late_margin={value!r} must be at least 5 minutes and at most 365 days")
+    return margin
 
 
 def _slice(value: float | timedelta) -> float:

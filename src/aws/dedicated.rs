@@ -1,6 +1,6 @@
 //! An HTTP client that opens a connection of its own for every request: for answers that go on for minutes.
 //!
-//! docs/decisions/0016-a-connection-for-each-subscription.md says why such an answer shares its connection with nothing.
+//! docs/decisions/0015-a-connection-for-each-subscription.md says why such an answer shares its connection with nothing.
 
 use std::io;
 use std::sync::{Arc, OnceLock};

@@ -20,6 +20,7 @@ use crate::source::Source;
 use crate::source::fan_out::FanOut;
 use crate::source::kinesis::Kinesis;
 use crate::source::streams::Streams;
+use crate::source::through::Through;
 use crate::stream::{Keep, Plan};
 
 const LEAST_MEMORY: usize = 64 << 20;
@@ -39,6 +40,11 @@ pub(super) struct Config {
 pub(super) enum SourceConfig {
     Dynamodb(TableConfig),
     Kinesis(KinesisConfig),
+    /// A table whose changes come through a Kinesis stream.
+    Through {
+        table: Box<TableConfig>,
+        stream: Box<KinesisConfig>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -58,6 +64,8 @@ pub(super) struct KinesisConfig {
     keys: Vec<KeyAttribute>,
     /// A consumer's name or ARN: records are pushed to it instead of being polled for.
     fan_out: Option<String>,
+    /// With how many shards the stream is made when it is not there.
+    create_shards: Option<i32>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +94,7 @@ struct SnapshotConfig {
     max_read_units: Option<f64>,
     limit: Option<u64>,
     scan_only: bool,
+    late_margin: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -166,6 +175,10 @@ impl SourceConfig {
         Ok(match self {
             Self::Dynamodb(table) => Arc::new(Streams::new(&table.table, table.connection)?),
             Self::Kinesis(stream) => stream.into_source()?,
+            Self::Through { table, stream } => {
+                let table = Streams::new(&table.table, table.connection)?;
+                Arc::new(Through::new(table, stream.into_source()?))
+            }
         })
     }
 
@@ -183,7 +196,8 @@ impl SourceConfig {
 
 impl KinesisConfig {
     fn into_source(self) -> Result<Arc<dyn Source>> {
-        let kinesis = Kinesis::new(&self.stream, self.connection)?.with_keys(self.keys);
+        let kinesis = Kinesis::new(&self.stream, self.connection)?;
+        let kinesis = kinesis.with_keys(self.keys).with_creation(self.create_shards);
         Ok(match &self.fan_out {
             Some(consumer) => Arc::new(FanOut::new(kinesis, consumer)?),
             None => Arc::new(kinesis),
@@ -244,6 +258,10 @@ impl SnapshotConfig {
             columns: None,
             limit: self.limit,
             scan_only: self.scan_only,
+            late_margin: match self.late_margin {
+                Some(margin) => seconds("late_margin", margin)?,
+                None => SnapshotOptions::default().late_margin,
+            },
         })
     }
 }

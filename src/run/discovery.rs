@@ -31,7 +31,7 @@ pub(super) struct Discovery {
     pub(super) explained: BTreeSet<ShardId>,
     pub(super) status: Option<StreamStatus>,
     asked: Option<Scope>,
-    asked_at: Now,
+    pub(super) asked_at: Now,
     pub(super) full_due: Now,
     pub(super) backoff: Backoff,
     pub(super) failing: Option<Now>,
@@ -252,7 +252,10 @@ impl Run {
     /// Every later shard is read from its beginning.
     pub(super) fn discover(&mut self, id: &ShardId) {
         let verified = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
-        let state = start::at_beginning(self.graph.parents(id), verified);
+        let mut state = start::at_beginning(self.graph.parents(id), verified);
+        if broken::is("latest-for-children") && self.options.start == Start::Latest {
+            state.created_before = self.server.map(|(time, _)| time);
+        }
         self.inherit_age(id);
         self.remember(id, state);
     }
@@ -328,34 +331,6 @@ impl Run {
             self.frontier.state_mut().checkpoint.shards.remove(&id);
             self.saving.changed = true;
         }
-    }
-
-    /// A missing cursor is believed when the listing shows the shard closed, or names it as a parent.
-    /// A listing that was asked for afterwards and shows neither means: read on.
-    fn settle_ends(&mut self, scope: &Scope, listing: &Listing, now: Now) -> Result<()> {
-        let ending: Vec<_> = self
-            .readers
-            .values()
-            .filter(|reader| reader.phase == Phase::Ending)
-            .map(|r| r.id.clone())
-            .collect();
-        let fresh = *scope == Scope::Full && listing.complete;
-        for id in ending {
-            if self.is_end_confirmed(&id) {
-                self.finish(&id, now)?;
-            } else if let Some(reader) = self.readers.get_mut(&id)
-                && fresh
-                && reader.due <= self.discovery.asked_at
-            {
-                reader.reopen(now + UNSETTLED);
-                self.schedule(&id);
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_end_confirmed(&self, id: &ShardId) -> bool {
-        self.graph.is_closed(id) || self.graph.children(id).next().is_some() || self.graph.is_gone(id)
     }
 
     fn pursue(&mut self, scope: &Scope, now: Now) {

@@ -29,6 +29,7 @@ use crate::snapshot::Snapshot;
 mod bounded;
 mod discovery;
 mod doubt;
+mod ends;
 mod health;
 mod message;
 mod metrics;

@@ -23,6 +23,8 @@ pub struct SnapshotOptions {
     pub limit: Option<u64>,
     /// The table as it is, without its changes.
     pub scan_only: bool,
+    /// Where a shard can be opened at a moment: how long before the scan its changes are read.
+    pub late_margin: Duration,
 }
 
 impl Default for SnapshotOptions {
@@ -34,6 +36,7 @@ impl Default for SnapshotOptions {
             columns: None,
             limit: None,
             scan_only: false,
+            late_margin: Duration::from_secs(60 * 60),
         }
     }
 }

@@ -128,8 +128,15 @@ impl Run {
 
     /// Before the scan: every shard that is open, or was open a while ago, from its beginning.
     /// What was made before is in the scan, so nothing older than this moment can be missing.
+    ///
+    /// Where a shard can be opened at a moment, it is read from a while before instead: its changes may
+    /// come late and out of order, but each comes after it was made.
     fn start_at_capture(&mut self, listing: &Listing) {
         let time = listing.server_time;
+        if let Some(time) = time.filter(|_| self.options.terms.opens_at_time) {
+            let margin = self.options.snapshot.late_margin.as_millis();
+            return self.open_all_at(time - Millis::try_from(margin).unwrap_or(Millis::MAX), listing);
+        }
         for shard in &listing.shards {
             let mut state = at_beginning(&shard.parents, time);
             if self.closed_long_ago(&shard.id, time) {
@@ -165,13 +172,18 @@ impl Run {
                 ahead as f64 / 1000.0
             )));
         }
+        self.open_all_at(moment, listing);
+        Ok(())
+    }
+
+    /// What is older than the service keeps cannot be read, and nothing is missing for it.
+    fn open_all_at(&mut self, moment: Millis, listing: &Listing) {
         let kept = listing.server_time.map(|time| time - self.description.retention + EARLIEST_SLACK);
         for shard in &listing.shards {
             let mut state = at_beginning(&shard.parents, kept.max(Some(moment)));
             state.created_before = Some(moment);
             self.remember(&shard.id, state);
         }
-        Ok(())
     }
 
     /// Closed shards are history; open ones start at their end: at this moment, where they can be

@@ -7,6 +7,7 @@ mod key;
 pub mod kinesis;
 mod scan;
 pub mod streams;
+pub mod through;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -2,6 +2,7 @@
 
 mod cautions;
 mod describe;
+mod destinations;
 mod enable;
 #[cfg(test)]
 mod tests;
@@ -164,6 +165,7 @@ impl Streams {
             behind: None,
             children: Vec::new(),
             hash_keys: None,
+            weight: 0,
             server_time,
         })
     }

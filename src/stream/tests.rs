@@ -164,6 +164,7 @@ fn page(numbers: &[i64]) -> Page {
         behind: None,
         children: vec![],
         hash_keys: None,
+        weight: 0,
         server_time: Some(1_000_000),
     }
 }

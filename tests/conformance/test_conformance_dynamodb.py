@@ -135,6 +135,22 @@ def test_a_batch_names_a_key_once(dynamodb: Any, name: str, make: Make) -> None:
 
 
 @behaviour(DYNAMODB, "documented")
+def test_writes_wait_for_their_condition(dynamodb: Any, streams: Any, name: str, make: Make) -> None:
+    """A write whose condition does not hold changes nothing and leaves no record."""
+    stream = make()["LatestStreamArn"]
+    item = {"id": {"S": "a"}, "n": {"N": "1"}}
+    absent = {"ConditionExpression": "attribute_not_exists(#k)", "ExpressionAttributeNames": {"#k": "id"}}
+    dynamodb.put_item(TableName=name, Item=item, **absent)
+    assert (
+        refusal(dynamodb.put_item, TableName=name, Item=item, **absent) == "ConditionalCheckFailedException"
+    )
+    old = {"ConditionExpression": "n < :n", "ExpressionAttributeValues": {":n": {"N": "1.0"}}}
+    failed = refusal(dynamodb.delete_item, TableName=name, Key={"id": {"S": "a"}}, **old)
+    assert failed == "ConditionalCheckFailedException"
+    assert len(read(streams, stream)) == 1
+
+
+@behaviour(DYNAMODB, "documented")
 def test_changes_become_records(dynamodb: Any, streams: Any, name: str, make: Make) -> None:
     """Changes of an item become INSERT, MODIFY and REMOVE in their order, with both images."""
     stream = make()["LatestStreamArn"]

@@ -30,10 +30,15 @@ fn world(seed: u64, shards: u32) -> World {
 
 impl World {
     /// Puts one record under a random key; its data is its number.
-    fn put(&mut self, keys: u64) {
+    pub fn put(&mut self, keys: u64) {
         let key = format!("k{}", self.dice.roll(keys));
-        let number = self.aws.kinesis_history().len().to_string();
-        self.aws.kinesis().put(STREAM, &key, number.as_bytes()).unwrap();
+        let number = self.aws.kinesis_history().len();
+        let data = match self.service {
+            // One key's data is no object.
+            Service::Objects if key != "k0" => format!(r#"{{"data": {number}}}"#),
+            _ => number.to_string(),
+        };
+        self.aws.kinesis().put(STREAM, &key, data.as_bytes()).unwrap();
     }
 
     /// The open shards in the order of their hash keys, whatever listings say at the moment.
@@ -48,7 +53,7 @@ impl World {
     }
 
     /// Splits an open shard, or merges two neighbours. A shard too small for it stays as it is.
-    fn reshard_any(&mut self) {
+    pub fn reshard_any(&mut self) {
         let (stream, open) = (Named::of(STREAM), self.open_shards());
         let at = self.dice.roll(open.len() as u64) as usize;
         match open.get(at + 1).filter(|_| open.len() > 2 && self.dice.chance(50)) {
@@ -107,7 +112,7 @@ impl World {
     }
 }
 
-fn assert_exact(world: &World) {
+pub fn assert_exact(world: &World) {
     let put = world.put_records();
     let seen: Vec<_> = world.durable.seen.iter().map(|seen| seen.sequence.as_str()).collect();
     let unique: BTreeSet<_> = seen.iter().copied().collect();
@@ -124,7 +129,7 @@ fn assert_none_lost(world: &World, from: usize) {
 }
 
 /// For each key, in the order in which its records were put (first sightings, when records repeat).
-fn assert_ordered(world: &World) {
+pub fn assert_ordered(world: &World) {
     let mut last = std::collections::BTreeMap::new();
     let mut known = BTreeSet::new();
     for seen in world.durable.seen.iter().filter(|seen| known.insert(seen.sequence.as_str())) {
@@ -155,7 +160,7 @@ fn drain(world: &mut World, session: &mut Session) {
 }
 
 /// A stream resharded at random moments, an awkward service with faults, a reader that is killed.
-fn reshards(seed: u64, keeper: Keeper, reshards: u32, kills: u32) -> World {
+pub fn reshards(seed: u64, keeper: Keeper, reshards: u32, kills: u32) -> World {
     let shards = 1 + (seed % 4) as u32;
     let mut world = world(seed, shards);
     world.make_kinesis_awkward();
@@ -219,6 +224,10 @@ fn a_long_story_of_reshards() {
 /// The service's limits are kept by waiting: it has nothing to refuse.
 #[test]
 fn a_backlog_is_read_without_a_single_refusal() {
+    backlog();
+}
+
+pub fn backlog() {
     let mut world = world(1, 2);
     let kinesis = KinesisKnobs { page_records: 40, ..KinesisKnobs::default() };
     world.aws.knobs_mut().kinesis = kinesis;
@@ -258,7 +267,11 @@ fn children_named_by_the_last_page_are_read_without_a_listing() {
 
 #[test]
 fn latest_is_a_moment_that_a_kill_before_the_first_record_does_not_move() {
-    for seed in seeds(10) {
+    seeds(10).for_each(latest);
+}
+
+pub fn latest(seed: u64) {
+    {
         let mut world = world(seed, 3);
         (0..200).for_each(|_| world.put(20));
         (0..3).for_each(|_| world.reshard_any());
@@ -335,6 +348,37 @@ fn a_bounded_run_ends_as_soon_as_nothing_is_behind() {
     assert!(world.aws.now_ms() - begun < 9_000, "{} ms", world.aws.now_ms() - begun);
 }
 
+#[test]
+fn a_stream_that_is_being_made_is_waited_for() {
+    let mut aws = Aws::new(1);
+    aws.knobs_mut().kinesis.creating_ms = 20_000;
+    aws.kinesis().create_stream(&CreateStream::with_shards(STREAM, 2)).unwrap();
+    let mut world = World::of(aws, Service::Kinesis, 1);
+    let mut session = world.start(options()).unwrap();
+    session.run_for(&mut world, 25_000);
+    (0..50).for_each(|_| world.put(40));
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+}
+
+/// What it costs to wait for records: one call a second for each shard, one listing a minute.
+#[test]
+fn an_idle_stream_costs_little() {
+    let mut world = world(1, 4);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 60_000);
+    let calls = |world: &World| {
+        let ops = [KinesisOp::GetRecords, KinesisOp::ListShards, KinesisOp::GetShardIterator];
+        ops.map(|op| world.aws.count(Op::Kinesis(op)).calls)
+    };
+    let before = calls(&world);
+    session.run_for(&mut world, 600_000);
+    let after = calls(&world);
+    let [pages, listings, iterators] = [0, 1, 2].map(|op| after[op] - before[op]);
+    assert!(pages <= 4 * 600 && listings <= 10 && iterators == 0, "{pages} {listings} {iterators}");
+}
+
 /// A listing may be older than the stream.
 #[test]
 fn a_bounded_run_does_not_take_a_stale_listing_for_an_empty_stream() {
@@ -348,6 +392,10 @@ fn a_bounded_run_does_not_take_a_stale_listing_for_an_empty_stream() {
 /// Empty pages with something behind them are no end.
 #[test]
 fn a_bounded_run_goes_through_empty_pages() {
+    empty_pages();
+}
+
+pub fn empty_pages() {
     let mut world = world(6, 2);
     world.aws.knobs_mut().kinesis.empty_pages = 40;
     (0..50).for_each(|_| world.put(40));
@@ -374,6 +422,10 @@ fn the_service_tells_the_lag() {
 /// Kinesis goes on at the oldest record left, without a word.
 #[test]
 fn a_checkpoint_older_than_the_retention_of_a_stream_is_a_gap() {
+    retention();
+}
+
+pub fn retention() {
     let mut world = world(3, 2);
     (0..50).for_each(|_| world.put(10));
     let mut session = world.start(options()).unwrap();

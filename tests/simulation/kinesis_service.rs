@@ -51,6 +51,8 @@ pub fn list(aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
     loop {
         let page = match aws.kinesis().list_shards(&request) {
             Ok(page) => page,
+            // A stream that is being made has no shards yet.
+            Err(error) if error.code == "ResourceInUseException" => break,
             Err(error) if listing.shards.is_empty() => return Err(failure(error)),
             Err(_) => {
                 listing.complete = false;
@@ -107,6 +109,16 @@ pub fn open(aws: &mut Aws, shard: &ShardId, at: &OpenAt) -> Result<Opened> {
 
 pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
     let body = aws.kinesis().get_records_body(&cursor.0, Some(10_000)).map_err(failure)?;
+    // Where ends come without their children, some answers say neither that the shard goes on nor
+    // that it ends, though it goes on.
+    let odd = cursor.0.bytes().map(usize::from).sum::<usize>().is_multiple_of(23);
+    if odd
+        && aws.knobs().kinesis.hide_children_ms > 0
+        && let Ok(mut answer) = serde_json::from_slice::<serde_json::Value>(&body)
+    {
+        answer["NextShardIterator"] = serde_json::Value::Null;
+        return page(shard, serde_json::to_vec(&answer).unwrap().into(), date(aws));
+    }
     page(shard, body, date(aws))
 }
 

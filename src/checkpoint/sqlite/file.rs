@@ -81,6 +81,7 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection> {
     configure(&connection).map_err(|cause| reading(path, cause))?;
     check_identity(&connection, path)?;
     check_integrity(&connection, path)?;
+    check_tables(&connection, path)?;
     Ok(connection)
 }
 
@@ -118,6 +119,18 @@ fn check_integrity(connection: &Connection, path: &Path) -> Result<()> {
         "ok" => Ok(()),
         finding => Err(corrupt(path, finding.trim())),
     }
+}
+
+/// A table that is missing or damaged is found now, not when the first gap is to be written.
+fn check_tables(connection: &Connection, path: &Path) -> Result<()> {
+    let tables = [
+        "SELECT name, state, crc, saved FROM checkpoint",
+        "SELECT name, gap FROM gap",
+        "SELECT name, shard, sequence, reason, raw FROM quarantine",
+    ];
+    tables
+        .into_iter()
+        .try_for_each(|select| connection.prepare(select).map(drop).map_err(|cause| reading(path, cause)))
 }
 
 /// Makes the file beside its place and links it there when it is complete.

@@ -279,6 +279,20 @@ fn a_changed_byte_of_the_state_is_found() {
 }
 
 #[test]
+fn a_damaged_table_is_found_before_anything_is_to_be_written_into_it() {
+    let (_dir, path) = place();
+    open(&path).unwrap().save(&save("10")).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for (from, to) in [("gap TEXT NOT NULL", "gbp TEXT NOT NULL"), ("reason   TEXT", "raisin   TEXT")] {
+        let at = whole.windows(from.len()).position(|bytes| bytes == from.as_bytes()).unwrap();
+        let mut changed = whole.clone();
+        changed[at..at + from.len()].copy_from_slice(to.as_bytes());
+        fs::write(&path, &changed).unwrap();
+        refused(&path, "damaged");
+    }
+}
+
+#[test]
 fn a_log_without_its_file_is_not_replayed_into_a_new_one() {
     let (_dir, path) = place();
     let mut store = open(&path).unwrap();

@@ -37,6 +37,7 @@ pub(super) fn page_of(body: Bytes) -> Page {
         behind: None,
         children: vec![],
         hash_keys: None,
+        weight: 0,
         server_time: None,
     }
 }

@@ -40,6 +40,8 @@ impl Kinesis {
         for _ in 0..RESTARTS {
             match self.list_pages(room, scope).await {
                 Err(error) if error.code() == Some("ExpiredNextTokenException") => {}
+                // The stream is being made, and the summary says so: it has no shards yet.
+                Err(error) if error.code() == Some("ResourceInUseException") => return Ok(empty()),
                 listed => return listed,
             }
         }
@@ -51,9 +53,7 @@ impl Kinesis {
     }
 
     async fn list_pages(&self, room: &Room, scope: &Scope) -> Result<Listing> {
-        let status = StreamStatus::Enabled;
-        let mut listing =
-            Listing { shards: Vec::new(), status, complete: true, retention: None, server_time: None };
+        let mut listing = empty();
         let mut token = None;
         loop {
             match self.list_page(room, scope, token.as_deref()).await {
@@ -103,6 +103,11 @@ impl Kinesis {
         let next = output.next_token.filter(|token| !token.is_empty());
         Ok((shards, next, keep.kept().server_time))
     }
+}
+
+fn empty() -> Listing {
+    let status = StreamStatus::Enabled;
+    Listing { shards: Vec::new(), status, complete: true, retention: None, server_time: None }
 }
 
 fn filter(scope: &Scope) -> Result<Option<ShardFilter>> {

@@ -127,6 +127,14 @@ async fn an_expired_token_restarts_the_listing() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_being_made_has_no_shards_yet() {
+    let refused = refusal(400, "ResourceInUseException", "not ACTIVE");
+    let server = Scripted::replies([refused, summary(1_700_000_000.5, "CREATING")]);
+    let listing = kinesis(&server).list(IDENTITY, &Scope::Full).await.unwrap();
+    assert_eq!((listing.shards.len(), listing.status), (0, StreamStatus::Enabling));
+}
+
+#[tokio::test]
 async fn a_listing_that_breaks_off_proves_nothing_and_one_in_circles_is_an_error() {
     let server = Scripted::replies([
         shards(&[listed("a", &[], None)], Some("more")),
@@ -196,6 +204,17 @@ async fn a_page_is_the_bytes_the_service_sent_and_says_how_far_behind_it_is() {
     assert_eq!(page.children, []);
 }
 
+/// What the service limits to 2 MB a second is data, not the text around it.
+#[tokio::test]
+async fn a_page_weighs_what_its_data_does() {
+    let tricky = r#"{"Data":"QUJD","PartitionKey":"\"Data\":\"xxxxxxxxxxxx\""}"#;
+    let body = format!(r#"{{"NextShardIterator":"n","Records":[{{"Data":"QUJDREVG"}},{tricky}]}}"#);
+    assert_eq!(fetch(&body).await.unwrap().weight, 9);
+    let spaced = r#"{"NextShardIterator":"n","Records":[{"Data" : "QUJDREVG"}]}"#;
+    assert!(fetch(spaced).await.unwrap().weight >= 6);
+    assert_eq!(fetch(r#"{"NextShardIterator":"n","Records":[]}"#).await.unwrap().weight, 0);
+}
+
 #[tokio::test]
 async fn the_last_page_names_the_shards_that_go_on() {
     let body = r#"{"ChildShards":[{"ShardId":"c","ParentShards":["a","b"],"HashKeyRange":
@@ -224,6 +243,7 @@ async fn a_page_that_goes_on_and_names_children_is_no_answer_to_go_by() {
     }
     // Neither: the listing tells whether the shard has ended.
     assert_eq!(fetch(r#"{"Records":[],"ChildShards":[]}"#).await.unwrap().next, None);
+    assert_eq!(fetch(r#"{"Records":[],"MillisBehindLatest":9}"#).await.unwrap().behind, Some(9));
 }
 
 /// A page with members that no service sends in this order is read the long way.

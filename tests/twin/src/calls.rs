@@ -86,7 +86,8 @@ pub(crate) struct Buckets {
 
 impl Buckets {
     /// # Errors
-    /// `ThrottlingException` (recorded; the model does not declare it).
+    /// `ThrottlingException` (recorded; the model does not declare it), of Kinesis
+    /// `LimitExceededException` (documented).
     pub(crate) fn take(
         &mut self,
         op: Op,
@@ -97,14 +98,17 @@ impl Buckets {
         let (rate, scope) = match op {
             Op::DescribeStream => (knobs.describe_stream_per_second, None),
             Op::GetRecords => (knobs.get_records_per_second, shard.map(str::to_owned)),
-            _ => (None, None),
+            _ => (knobs.calls_per_second.get(&op).copied(), None),
         };
         let Some(rate) = rate.filter(|rate| *rate > 0.0) else { return Ok(()) };
         let (level, since) = self.levels.entry((op, scope)).or_insert((rate.max(1.0), now));
         *level = (*level + (now - *since) as f64 / 1000.0 * rate).min(rate.max(1.0));
         *since = now;
         if *level < 1.0 {
-            return Err(AwsError::throttled());
+            return Err(match op {
+                Op::Kinesis(op) => AwsError::limit_exceeded(format!("Rate exceeded for {}", op.name())),
+                _ => AwsError::throttled(),
+            });
         }
         *level -= 1.0;
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::aws::Aws;
 use crate::calls::Op;
 use crate::clock;
+use crate::condition::Condition;
 use crate::error::{AwsError, Result};
 use crate::item::{self, Attributes, Item, Key};
 use crate::record::{Change, Place, Record, ViewType};
@@ -43,13 +44,33 @@ impl Aws {
 
     /// Gives back the item that was there before.
     pub fn put_item(&mut self, table: &str, item: &Attributes) -> Result<Option<Attributes>> {
-        let old = self.typed(Op::PutItem, None, |aws| aws.do_put_item(table, item))?;
+        self.put_item_if(table, item, &Condition::default())
+    }
+
+    /// As [`Aws::put_item`], if the item that is there fits.
+    pub fn put_item_if(
+        &mut self,
+        table: &str,
+        item: &Attributes,
+        condition: &Condition,
+    ) -> Result<Option<Attributes>> {
+        let old = self.typed(Op::PutItem, None, |aws| aws.do_put_item(table, item, condition))?;
         Ok(old.map(|old| item::attributes(&old.json)))
     }
 
     /// Gives back the item that was there before.
     pub fn delete_item(&mut self, table: &str, key: &Attributes) -> Result<Option<Attributes>> {
-        let old = self.typed(Op::DeleteItem, None, |aws| aws.do_delete_item(table, key, false))?;
+        self.delete_item_if(table, key, &Condition::default())
+    }
+
+    /// As [`Aws::delete_item`], if the item that is there fits.
+    pub fn delete_item_if(
+        &mut self,
+        table: &str,
+        key: &Attributes,
+        condition: &Condition,
+    ) -> Result<Option<Attributes>> {
+        let old = self.typed(Op::DeleteItem, None, |aws| aws.do_delete_item(table, key, condition, false))?;
         Ok(old.map(|old| item::attributes(&old.json)))
     }
 
@@ -66,7 +87,7 @@ impl Aws {
     /// Removes an item as time to live does: no call, a record with the service's identity.
     pub fn expire(&mut self, table: &str, key: &Attributes) -> Result<()> {
         self.settle();
-        self.do_delete_item(table, key, true).map(drop)
+        self.do_delete_item(table, key, &Condition::default(), true).map(drop)
     }
 
     pub(crate) fn do_create_table(&mut self, request: &CreateTable) -> Result<TableDescription> {
@@ -142,10 +163,16 @@ impl Aws {
         Ok(description)
     }
 
-    pub(crate) fn do_put_item(&mut self, table: &str, attributes: &Attributes) -> Result<Option<Arc<Item>>> {
+    pub(crate) fn do_put_item(
+        &mut self,
+        table: &str,
+        attributes: &Attributes,
+        condition: &Condition,
+    ) -> Result<Option<Arc<Item>>> {
         let new = item::item(attributes)?;
         let at = self.table(table)?;
         let key = item::key(&at.keys, &at.types, attributes)?;
+        self.expect(table, &key, condition)?;
         self.write(table, &key, Some(new), false)
     }
 
@@ -153,10 +180,22 @@ impl Aws {
         &mut self,
         table: &str,
         key: &Attributes,
+        condition: &Condition,
         ttl: bool,
     ) -> Result<Option<Arc<Item>>> {
         let key = self.key(table, key)?;
+        self.expect(table, &key, condition)?;
         self.write(table, &key, None, ttl)
+    }
+
+    /// # Errors
+    /// `ConditionalCheckFailedException` when the item is not as the condition says.
+    fn expect(&self, table: &str, key: &Key, condition: &Condition) -> Result<()> {
+        if condition.expression.is_none() {
+            return condition.check(None);
+        }
+        let found = self.table(table)?.items.get(&key.slot).map(|found| item::attributes(&found.json));
+        condition.check(found.as_ref())
     }
 
     pub(crate) fn do_get_item(&self, table: &str, key: &Attributes) -> Result<Option<Arc<Item>>> {

@@ -1,7 +1,10 @@
 //! Standing settings: how this service behaves until told otherwise.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::calls::Op;
 use crate::channel::ChannelKnobs;
 use crate::clock::Millis;
 use crate::kinesis::KinesisKnobs;
@@ -135,6 +138,9 @@ pub struct Knobs {
     pub kinesis: KinesisKnobs,
     /// What happens to changes on their way from a table to Kinesis.
     pub channel: ChannelKnobs,
+    /// Calls per second of other operations by name, over the whole account. Documented for many:
+    /// ListStreams 5, Kinesis.DescribeStream 10, Kinesis.DescribeStreamSummary 20; off by default.
+    pub calls_per_second: BTreeMap<Op, f64>,
     /// Readers of one shard at a time; another is a `LimitExceededException`. Documented: 2; off
     /// by default.
     pub readers_per_shard: Option<usize>,
@@ -189,6 +195,7 @@ impl Default for Knobs {
             get_records_per_second: None,
             kinesis: KinesisKnobs::default(),
             channel: ChannelKnobs::default(),
+            calls_per_second: BTreeMap::new(),
             readers_per_shard: None,
             reader_ms: 1_000,
             signature_ms: None,

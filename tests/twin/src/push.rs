@@ -78,7 +78,8 @@ impl Feed {
         match error.code.as_str() {
             AwsError::RESET => {
                 self.signal.send_replace(Signal::Reset);
-                pending().await
+                self.out.closed().await;
+                Err(Over)
             }
             _ if error.status == 0 => self.piece(Piece::Cut).await,
             _ => self.piece(Piece::Data(frame::exception(error))).await,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::aws::Aws;
 use crate::calls::Op;
 use crate::channel::StreamingDestination;
+use crate::condition::Condition;
 use crate::dynamodb::Write;
 use crate::error::{AwsError, Result};
 use crate::faults::Fault;
@@ -44,6 +45,8 @@ struct ItemRequest {
     key: Attributes,
     #[serde(default)]
     return_values: Option<String>,
+    #[serde(flatten)]
+    condition: Condition,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +98,7 @@ struct RecordsRequest {
 }
 
 /// Members that would change an answer and that the twin does not know: refused, never ignored.
-const NOT_MODELLED: [&str; 13] = [
+const NOT_MODELLED: [&str; 14] = [
     "AttributeUpdates",
     "AttributesToGet",
     "ConditionExpression",
@@ -105,6 +108,7 @@ const NOT_MODELLED: [&str; 13] = [
     "GlobalSecondaryIndexUpdates",
     "IndexName",
     "ProjectionExpression",
+    "ReturnValuesOnConditionCheckFailure",
     "ScanFilter",
     "Segment",
     "TotalSegments",
@@ -245,12 +249,14 @@ fn plan_partitions(aws: &mut Aws, body: &[u8]) -> Result<()> {
 }
 
 fn one_item(aws: &mut Aws, op: Op, body: &[u8]) -> Result<Bytes> {
-    let request: ItemRequest = parse(body)?;
+    let known: &[&str] = if op == Op::GetItem { &[] } else { &["ConditionExpression"] };
+    let request: ItemRequest = parse_with(body, known)?;
+    let condition = &request.condition;
     let table = &request.table_name;
     let (found, member) = match op {
         Op::GetItem => (aws.do_get_item(table, &request.key)?, "Item"),
-        Op::PutItem => (aws.do_put_item(table, &request.item)?, "Attributes"),
-        _ => (aws.do_delete_item(table, &request.key, false)?, "Attributes"),
+        Op::PutItem => (aws.do_put_item(table, &request.item, condition)?, "Attributes"),
+        _ => (aws.do_delete_item(table, &request.key, condition, false)?, "Attributes"),
     };
     let wanted = op == Op::GetItem || request.return_values.as_deref() == Some("ALL_OLD");
     Ok(match found.filter(|_| wanted) {

@@ -200,7 +200,7 @@ async fn refusals_have_the_services_shape() {
     let head = "POST / HTTP/1.1\r\nX-Amz-Target: DynamoDB_20120810.ListTables";
     let unsigned = send(addr, head, &json!({})).await.unwrap();
     assert_eq!(refused(unsigned).1, "com.amazon.coral.service#MissingAuthenticationTokenException");
-    let condition = json!({"TableName": "t", "Item": {}, "ConditionExpression": "x"});
+    let condition = json!({"TableName": "t", "Item": {}, "ReturnValuesOnConditionCheckFailure": "x"});
     let condition = call(addr, "DynamoDB_20120810.PutItem", condition).await.unwrap();
     assert_eq!(refused(condition).1, "com.amazon.coral.validate#ValidationException");
     for bad in [json!({"do": "dance"}), json!({"do": "advance"}), json!({"do": "now", "x": 1})] {

@@ -272,6 +272,26 @@ fn reading_has_its_documented_rates() {
 }
 
 #[test]
+fn any_operation_can_have_a_rate() {
+    let mut aws = stream(1);
+    let rates = json!({"Kinesis.DescribeStreamSummary": 2, "ListTables": 1});
+    aws.knobs_mut().calls_per_second = serde_json::from_value(rates.clone()).unwrap();
+    assert_eq!(
+        serde_json::to_value(aws.knobs()).unwrap()["calls_per_second"],
+        json!({
+            "Kinesis.DescribeStreamSummary": 2.0, "ListTables": 1.0,
+        })
+    );
+    for _ in 0..2 {
+        assert!(aws.kinesis().describe_stream_summary(&orders()).is_ok());
+    }
+    assert_eq!(code(aws.kinesis().describe_stream_summary(&orders())), "LimitExceededException");
+    assert!(aws.kinesis().list_shards(&ListShards::of("orders")).is_ok());
+    aws.advance(500);
+    assert!(aws.kinesis().describe_stream_summary(&orders()).is_ok());
+}
+
+#[test]
 fn a_recreated_stream_is_another_one() {
     let mut aws = stream(1);
     put(&mut aws, "a", "1");
@@ -375,4 +395,62 @@ fn arrival_times_may_lie_before_the_write_and_out_of_order() {
             .iter()
             .all(|record| (0..500).contains(&(record.written_ms - record.arrived_ms)))
     );
+}
+
+#[test]
+fn nonsense_is_refused_and_never_more() {
+    let mut aws = stream(1);
+    let at = horizon(&mut aws, &id(0));
+    let bodies = [
+        "".to_owned(),
+        "[]".into(),
+        "{".into(),
+        "{}".into(),
+        json!({"StreamName": "", "StreamARN": ":stream/"}).to_string(),
+        json!({"StreamName": "é".repeat(300), "ShardId": "x", "ShardIteratorType": "LATEST"}).to_string(),
+        json!({"StreamName": "orders", "ShardId": id(0), "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 1e300})
+            .to_string(),
+        json!({"StreamName": "orders", "ShardId": id(0), "ShardIteratorType": "AT_SEQUENCE_NUMBER",
+            "StartingSequenceNumber": "9".repeat(128)})
+        .to_string(),
+        json!({"ShardIterator": at, "Limit": -1}).to_string(),
+        json!({"ShardIterator": "é", "Limit": u64::MAX}).to_string(),
+        json!({"StreamName": "orders", "Limit": 0, "MaxResults": 0, "ShardFilter": {"Type": ""}}).to_string(),
+        json!({"StreamName": "orders", "ShardToSplit": id(0), "NewStartingHashKey": u128::MAX.to_string()})
+            .to_string(),
+        json!({"StreamName": "orders", "ShardToMerge": id(0), "AdjacentShardToMerge": id(0)}).to_string(),
+        json!({"StreamName": "orders", "TargetShardCount": u32::MAX, "ScalingType": "?"}).to_string(),
+        json!({"StreamName": "orders", "RetentionPeriodHours": u32::MAX}).to_string(),
+        json!({"StreamName": "orders", "Data": "=", "PartitionKey": ""}).to_string(),
+        json!({"StreamName": "orders", "Records": []}).to_string(),
+        json!({"ConsumerARN": "/consumer/", "ShardId": "", "StartingPosition": {"Type": "LATEST"}}).to_string(),
+        json!({"StreamName": "n", "ShardCount": 0}).to_string(),
+    ];
+    for op in [
+        KinesisOp::CreateStream,
+        KinesisOp::DecreaseStreamRetentionPeriod,
+        KinesisOp::DescribeStreamConsumer,
+        KinesisOp::GetRecords,
+        KinesisOp::GetShardIterator,
+        KinesisOp::ListShards,
+        KinesisOp::ListStreamConsumers,
+        KinesisOp::MergeShards,
+        KinesisOp::PutRecord,
+        KinesisOp::PutRecords,
+        KinesisOp::RegisterStreamConsumer,
+        KinesisOp::SplitShard,
+        KinesisOp::SubscribeToShard,
+        KinesisOp::UpdateShardCount,
+    ] {
+        for body in &bodies {
+            let answer = aws.kinesis().request(op, body.as_bytes());
+            // What parses may be a sound request to another operation.
+            assert!(
+                answer.is_err() || [KinesisOp::ListShards, KinesisOp::ListStreamConsumers].contains(&op),
+                "{op:?} took {body}"
+            );
+        }
+    }
+    assert_eq!(ids(&mut aws, ListShards::of("orders")), [id(0)]);
+    assert!(aws.kinesis_history().is_empty());
 }

@@ -206,3 +206,62 @@ fn listings_may_be_permuted_late_or_partial() {
     let page = aws.kinesis().list_shards(&all()).unwrap();
     assert!(page.shards.is_empty() && page.next_token.is_some(), "an empty page may go on");
 }
+
+/// A small seeded generator: the same tree for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides.max(1)
+    }
+}
+
+/// Splits, merges or scales whatever the dice say, if the service lets it.
+fn reshard(aws: &mut Aws, dice: &mut Dice) {
+    let mut open = shards(aws, all().filter("AT_LATEST"));
+    open.sort_by_key(|shard| shard.hash_key_range.starting_hash_key.parse::<u128>().unwrap());
+    let at = dice.roll(open.len());
+    let one = &open[at].shard_id;
+    match (dice.roll(5), open.get(at + 1)) {
+        (0, _) => drop(aws.kinesis().scale(&orders(), 1 + dice.roll(5) as u32)),
+        (1 | 2, Some(other)) => drop(aws.kinesis().merge_shards(&orders(), one, &other.shard_id).unwrap()),
+        _ => drop(aws.kinesis().split_shard(&orders(), one, None).unwrap()),
+    }
+}
+
+#[test]
+fn whatever_splits_and_merges_holds_every_key_and_every_record() {
+    for seed in 0..20 {
+        let (mut aws, mut dice) = (stream(2), Dice(seed));
+        for n in 0..120 {
+            let (shard, _) = aws.kinesis().put("orders", &format!("k{}", dice.roll(30)), b"x").unwrap();
+            assert!(ids(&mut aws, all().filter("AT_LATEST")).contains(&shard), "seed {seed}");
+            if n % 4 == 0 {
+                reshard(&mut aws, &mut dice);
+                open_ranges(&mut aws);
+                aws.advance(dice.roll(3_000) as u64);
+            }
+        }
+        let tree = shards(&mut aws, all());
+        let read: usize = tree.iter().map(|shard| texts(&mut aws, &shard.shard_id).len()).sum();
+        assert_eq!(read, 120, "seed {seed}");
+        follow_children(&mut aws, &tree);
+    }
+}
+
+/// The children that a shard's end names are those that the listing knows, with the same parents.
+fn follow_children(aws: &mut Aws, tree: &[twin::kinesis::ShardDescription]) {
+    for shard in tree {
+        let at = common::kinesis::horizon(aws, &shard.shard_id);
+        let end = common::kinesis::pages(aws, at, 10_000).pop().unwrap();
+        assert_eq!(end.next.is_none(), shard.sequence_number_range.ending_sequence_number.is_some());
+        let of = |child: &&twin::kinesis::ShardDescription| {
+            [&child.parent_shard_id, &child.adjacent_parent_shard_id].contains(&&Some(shard.shard_id.clone()))
+        };
+        let listed: BTreeSet<_> = tree.iter().filter(of).map(|child| child.shard_id.clone()).collect();
+        let named: BTreeSet<_> = end.child_shards.iter().map(|child| child.shard_id.clone()).collect();
+        assert_eq!(named, listed, "{}", shard.shard_id);
+        assert!(end.child_shards.iter().all(|child| child.parent_shards.contains(&shard.shard_id)));
+    }
+}

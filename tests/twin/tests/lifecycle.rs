@@ -6,7 +6,7 @@ mod common;
 use common::{HOUR, attributes, horizon, key, orders, pages, put, shards};
 use serde_json::{Value, json};
 use twin::{
-    AwsError, CreateTable, DescribeStream, EndIterator, EndPage, Event, IteratorType, ScanRequest,
+    AwsError, Condition, CreateTable, DescribeStream, EndIterator, EndPage, Event, IteratorType, ScanRequest,
     StreamSpecification, ViewType, Write,
 };
 
@@ -41,6 +41,21 @@ fn writes_leave_records_and_no_op_writes_leave_none() {
     assert_eq!(modify["dynamodb"]["SizeBytes"], json!(3 + 2 * 6));
     let ttl: Value = serde_json::from_slice(&records[4].json).unwrap();
     assert_eq!(ttl["userIdentity"], json!({"PrincipalId": "dynamodb.amazonaws.com", "Type": "Service"}));
+}
+
+#[test]
+fn a_write_waits_for_its_condition() {
+    let (mut aws, _) = orders(1);
+    let item = |n: i64| attributes(json!({"id": {"S": "a"}, "n": {"N": n.to_string()}}));
+    let absent = Condition::new("attribute_not_exists(#k)").name("#k", "id");
+    let counted = |n: i64| Condition::new("n = :n").value(":n", json!({"N": n.to_string()}));
+    assert!(aws.put_item_if("orders", &item(1), &absent).is_ok());
+    assert_eq!(code(aws.put_item_if("orders", &item(2), &absent)), "ConditionalCheckFailedException");
+    assert!(aws.put_item_if("orders", &item(2), &counted(1)).is_ok());
+    assert_eq!(code(aws.put_item_if("orders", &item(3), &counted(1))), "ConditionalCheckFailedException");
+    assert_eq!(code(aws.delete_item_if("orders", &key("a"), &counted(1))), "ConditionalCheckFailedException");
+    assert!(aws.delete_item_if("orders", &key("a"), &counted(2)).is_ok());
+    assert_eq!(aws.history().len(), 3, "what fails leaves no record");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Kinesis<'_> {
         let (index, found) = open_shard(stream, shard)?;
         let at = at.unwrap_or(found.low + (found.high - found.low) / 2 + 1);
         // Recorded, with its message.
-        if at <= found.low || at > found.high {
+        if at <= found.low.saturating_add(1) || at >= found.high {
             return Err(invalid_argument(format!(
                 "NewStartingHashKey {at} used in SplitShard() on shard {shard} in stream {} under account \
                  {ACCOUNT} is not both greater than one plus the shard's StartingHashKey {} and less than \
