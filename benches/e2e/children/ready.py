@@ -11,7 +11,6 @@ from statistics import median
 
 import shardarrow as sa
 
-
 # Fewer than the table has: the end of a stream takes its time.
 BATCHES = 120
 
