@@ -253,13 +253,15 @@ impl Reader {
                 self.quiet = Quiet::default();
                 page.server_time.map(|time| time - behind)
             }
+            // Nothing behind it now: but whether the shard was still open, only more such pages tell.
             Some(_) => {
-                self.quiet.count(page.server_time, now);
                 self.reached_end = self.reached_end.max(page.server_time);
-                page.server_time
+                self.quiet.count(page.server_time, now)
             }
             None => self.quiet.count(page.server_time, now),
         };
+        // The shard may have closed long before, and what follows it then is in its children.
+        let verified = verified.filter(|_| page.next.is_some());
         let at_once = self.is_behind() || self.terms.pushes;
         let idle = if at_once { Duration::ZERO } else { idle.pause(self.quiet.calls) };
         self.due = now + self.pause_behind(page).max(idle);
