@@ -34,6 +34,7 @@ mod health;
 mod message;
 mod metrics;
 mod options;
+mod places;
 mod reading;
 mod replaced;
 mod saving;
