@@ -54,7 +54,8 @@ pub struct Reader {
     pub reached_end: Option<Millis>,
     /// Whether the shard was known to be closed when the last page was asked for.
     pub asked_closed: bool,
-    /// Empty pages in a row, asked for when that was known, without a next cursor.
+    /// Empty pages since the last record, asked for when that was known, without a next cursor. Pages
+    /// that go on may come between them.
     ends: u32,
     pub counts: Counts,
     terms: Terms,
@@ -245,21 +246,22 @@ impl Reader {
     /// so far that it should be written down.
     pub fn found_nothing(&mut self, page: &Page, idle: &Idle, now: Now) -> Option<Millis> {
         self.came(page, now);
-        let ends = self.asked_closed && page.next.is_none();
-        self.ends = if ends { self.ends + 1 } else { 0 };
+        self.ends += u32::from(self.asked_closed && page.next.is_none());
         let verified = match page.behind {
             // More is coming: the service has not looked through all of the shard yet.
             Some(behind @ 1..) if !broken::is("empty-is-the-end") => {
                 self.quiet = Quiet::default();
                 page.server_time.map(|time| time - behind)
             }
+            // Nothing behind it now: but whether the shard was still open, only more such pages tell.
             Some(_) => {
-                self.quiet.count(page.server_time, now);
                 self.reached_end = self.reached_end.max(page.server_time);
-                page.server_time
+                self.quiet.count(page.server_time, now)
             }
             None => self.quiet.count(page.server_time, now),
         };
+        // The shard may have closed long before, and what follows it then is in its children.
+        let verified = verified.filter(|_| page.next.is_some());
         let at_once = self.is_behind() || self.terms.pushes;
         let idle = if at_once { Duration::ZERO } else { idle.pause(self.quiet.calls) };
         self.due = now + self.pause_behind(page).max(idle);
@@ -581,6 +583,25 @@ mod tests {
         assert!(reader.found_nothing(&page(Some(92_000), Some(0)), &IDLE, SECOND).is_none());
         assert!(reader.is_caught_up());
         assert_eq!((reader.reached_end, reader.verified), (Some(92_000), Some(92_000)));
+    }
+
+    #[test]
+    fn a_closed_shard_is_read_to_its_end_when_nothing_more_comes() {
+        let mut reader = paced();
+        let last = |behind| Page { next: None, ..page(Some(90_000), Some(behind)) };
+        reader.found_nothing(&last(0), &IDLE, SECOND);
+        assert!(!reader.is_read_to_its_end(), "it was open when it was asked");
+        reader.asked_closed = true;
+        for _ in 0..ENDS {
+            assert!(!reader.is_read_to_its_end());
+            reader.found_nothing(&page(Some(90_000), Some(5)), &IDLE, SECOND);
+            reader.found_nothing(&last(5), &IDLE, SECOND);
+        }
+        assert!(reader.is_read_to_its_end());
+        reader.progressed(&page(None, None), SECOND);
+        assert!(!reader.is_read_to_its_end());
+        reader.found_nothing(&last(0), &IDLE, SECOND);
+        assert!(reader.is_read_to_its_end());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 """Counts the instructions of the decoder under valgrind, beside those that were written down.
 
-count.py PROGRAM [--write]. It reports and never fails because of what it counted: another compiler or processor
-counts differently, and whether more is worth it is for people to say.
+count.py PROGRAM [--write]. It reports and never fails because of what it counted: another compiler or
+processor counts differently, and whether more is worth it is for people to say.
 """
 
 import argparse

@@ -184,7 +184,8 @@ fn until_quiet(world: &mut World, session: &mut Session, seed: u64) {
         session.take_all(world);
         session.commit(world);
         assert!(session.over.is_none(), "seed {seed}: {:?}", session.over);
-        let still = taken == 0 && session.run.is_ready() && session.is_caught_up(world);
+        let nothing_came = taken == 0 && world.changing.is_empty();
+        let still = nothing_came && session.run.is_ready() && session.is_caught_up(world);
         quiet = if still { quiet + 1 } else { 0 };
         if quiet == 2 {
             return;
