@@ -33,7 +33,7 @@ def measures(tools: Tools, rounds: int, stack: ExitStack) -> dict[str, Callable[
         "ready": lambda: [whole.ready_batches(tools, 3)],
         "latency": lambda: [whole.latency(tools)],
         "cost": lambda: [whole.cost(tools)],
-        "mirror": lambda: [whole.mirror(tools, 3)],
+        "mirror": lambda: [whole.mirror(tools, 2)],
     }
 
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--target", type=Path, required=True, help="Cargo's release folder")
     parser.add_argument("--ours", type=Path, required=True, help="Python with the wheel")
     parser.add_argument("--relay", type=Path, required=True, help="Python with cratedb-toolkit")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", help="names, with commas; nothing is written then")
     given = parser.parse_args()
     tools = Tools(

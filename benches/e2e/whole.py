@@ -245,6 +245,10 @@ def cost(tools: Tools) -> Table:
     return table
 
 
+# Pages of each shard in two loads: what the start and the end of a load take is in both and falls out.
+LOADED = (20, 220)
+
+
 def mirror(tools: Tools, rounds: int) -> Table:
     table = Table(
         "whole-mirror",
@@ -261,8 +265,11 @@ def mirror(tools: Tools, rounds: int) -> Table:
         for shape, target in [("small", 100.0), ("medium", None)]:
             mine, theirs = [], []
             for _ in range(rounds):
-                ours = run_once(tools.ours, "load.py", server.url, f"streams_{shape}.4.60")
-                mine.append(ours["rows"] / ours["wall"])
+                some, more = (
+                    run_once(tools.ours, "load.py", server.url, f"streams_{shape}.4.{pages}")
+                    for pages in LOADED
+                )
+                mine.append((more["rows"] - some["rows"]) / (more["wall"] - some["wall"]))
                 peer = run_once(tools.relay, "relay.py", server.url, f"dynamodb_{shape}.1.1")
                 theirs.append(peer["rows"] / peer["wall"])
             times = median(a / b for a, b in zip(mine, theirs, strict=True))
