@@ -93,7 +93,8 @@ impl Discovery {
     /// Whether an ended shard may still have children that no listing has shown.
     pub(super) fn is_expecting(&self, id: &ShardId) -> bool {
         let open = !matches!(self.status, Some(StreamStatus::Disabled));
-        open && self.children.get(id).is_some_and(|pursuit| pursuit.tries < CHILDLESS)
+        open && !broken::is("childless-at-once")
+            && self.children.get(id).is_some_and(|pursuit| pursuit.tries < CHILDLESS)
     }
 
     pub(super) fn restart(&mut self, now: Now) {
@@ -206,7 +207,7 @@ impl Run {
         self.discovery.status = Some(listing.status);
         // It can be changed while the stream is read, and what is too old then is trimmed at once.
         self.description.retention = listing.retention.unwrap_or(self.description.retention);
-        let pause = if listing.complete {
+        let pause = if listing.complete || broken::is("part-of-a-listing-believed") {
             self.graph.reconcile(&listing.shards, now);
             self.options.discovery_interval
         } else {
@@ -265,7 +266,10 @@ impl Run {
             self.graph.orphans().map(|(child, parent)| (child.clone(), parent.clone())).collect();
         for (child, parent) in orphans {
             let history = self.discovery.explained.contains(&child);
-            if self.discovery.explained.insert(parent.clone()) && !history {
+            if self.discovery.explained.insert(parent.clone())
+                && !history
+                && !broken::is("orphans-in-silence")
+            {
                 let cause =
                     format!("the shard is the parent of {child} and was gone before it could be read");
                 self.lose(self.gap(Some(&parent), Some(Position::Beginning), cause, now))?;
@@ -312,11 +316,12 @@ impl Run {
     fn forget_aged_out(&mut self, now: Now) {
         let Some(server_now) = self.server_now(now) else { return };
         let shards = &self.frontier.state().checkpoint.shards;
+        let aged_out = if broken::is("forgotten-at-once") { 0 } else { AGED_OUT };
         let aged = |id: &ShardId, state: &ShardState| {
-            self.graph.is_gone(id)
+            (self.graph.is_gone(id) || broken::is("finished-shard-forgotten-too-early"))
                 && state
                     .finished
-                    .is_some_and(|finished| server_now - finished > AGED_OUT * self.description.retention)
+                    .is_some_and(|finished| server_now - finished > aged_out * self.description.retention)
         };
         let old: Vec<_> =
             shards.iter().filter(|(id, state)| aged(id, state)).map(|(id, _)| id.clone()).collect();
@@ -355,7 +360,8 @@ impl Run {
     }
 
     pub(super) fn is_end_confirmed(&self, id: &ShardId) -> bool {
-        self.graph.is_closed(id) || self.graph.children(id).next().is_some() || self.graph.is_gone(id)
+        let confirmed = self.graph.is_closed(id) || self.graph.children(id).next().is_some();
+        confirmed || self.graph.is_gone(id) || broken::is("missing-cursor-believed")
     }
 
     fn pursue(&mut self, scope: &Scope, now: Now) {

@@ -175,7 +175,8 @@ impl Checker {
     /// A process starts; the one before it is gone.
     pub fn started(&mut self, options: &Options, aws: &Aws, durable: &Durable) {
         let (now_ms, start, keeper) = (aws.now_ms(), &options.start, options.keeper);
-        self.trace.push(format!("{now_ms} a process starts: {start:?}, {keeper:?}, follow={}", options.follow));
+        self.trace
+            .push(format!("{now_ms} a process starts: {start:?}, {keeper:?}, follow={}", options.follow));
         for (id, state) in durable.checkpoint.iter().flat_map(|saved| &saved.shards) {
             self.trace.push(format!("  {id} {state:?}"));
         }
@@ -184,7 +185,10 @@ impl Checker {
         self.fetches_under_way = 0;
         for record in self.done.iter().filter(|_| options.keeper == Keeper::Store) {
             let covered = self.places.get(record).is_some_and(|(shard, at)| {
-                durable.checkpoint.as_ref().is_some_and(|saved| covers(saved, shard, &self.shards[shard][*at]))
+                durable
+                    .checkpoint
+                    .as_ref()
+                    .is_some_and(|saved| covers(saved, shard, &self.shards[shard][*at]))
             });
             if !covered {
                 *self.may_repeat.entry(record.clone()).or_default() += 1;
@@ -222,8 +226,11 @@ impl Checker {
             // Up to the oldest record left, which may be in a descendant.
             Some(id) => {
                 let found = gap.found.unwrap_or(i64::MAX);
-                record.at_ms < found - self.retention_ms + SLACK_MS
-                    && self.ancestors(shard).contains(id.as_str())
+                let kin = self.ancestors(shard);
+                // A shard that vanished before any listing showed it may be anybody's descendant.
+                let unlisted =
+                    !self.parents.contains_key(shard) || kin.iter().any(|id| !self.parents.contains_key(id));
+                record.at_ms < found - self.retention_ms + SLACK_MS && (unlisted || kin.contains(id.as_str()))
             }
             None => true,
         };
@@ -260,7 +267,10 @@ impl Checker {
         match request {
             Action::List { .. } => {
                 if in_a_second(&mut self.listings, now_ms) > LISTINGS {
-                    self.blame("I12", format!("more than {LISTINGS} listings were asked for within a second"));
+                    self.blame(
+                        "I12",
+                        format!("more than {LISTINGS} listings were asked for within a second"),
+                    );
                 }
             }
             Action::Fetch { shard, .. } => {
@@ -268,7 +278,10 @@ impl Checker {
                 let held = waiting + self.fetches_under_way * self.terms.page_bytes;
                 let limit = self.memory_limit.max(self.terms.page_bytes);
                 if self.fetches_under_way > 1 && held > limit {
-                    self.blame("I11", format!("shard {shard} is asked while {held} of {limit} bytes are held"));
+                    self.blame(
+                        "I11",
+                        format!("shard {shard} is asked while {held} of {limit} bytes are held"),
+                    );
                 }
                 let often = self.fetches.entry(shard.to_string()).or_default();
                 let (often, most) = (in_a_second(often, now_ms), self.most_fetches());
@@ -291,13 +304,15 @@ impl Checker {
         for row in rows(&batch.records).iter().filter(|row| !row.sequence.is_empty()) {
             let (shard, number) = (&row.shard, &row.sequence);
             if !self.given.insert(number.clone()) && batch.epoch == 1 {
-                let again = format!("record {number} of key {} in shard {shard} was handed on twice", row.key);
+                let again =
+                    format!("record {number} of key {} in shard {shard} was handed on twice", row.key);
                 self.blame("I4", again);
             }
             let span = batch.spans.get(&shard.as_str().into());
             let covered = span.is_some_and(|span| is_behind(&span.to, &Number::of(number)));
             if !covered {
-                let left_out = format!("batch {} leaves record {number} of shard {shard} out of its span", batch.number);
+                let left_out =
+                    format!("batch {} leaves record {number} of shard {shard} out of its span", batch.number);
                 self.blame("I5", left_out);
             }
             self.expect_order(row);
@@ -376,7 +391,8 @@ impl Checker {
             match allowed {
                 Some(left) => *left -= 1,
                 None if batch.epoch == 1 => {
-                    let again = format!("record {sequence} of key {key} in shard {shard} came again though saved");
+                    let again =
+                        format!("record {sequence} of key {key} in shard {shard} came again though saved");
                     self.blame("I4", again);
                 }
                 None => {}
@@ -428,7 +444,10 @@ impl Checker {
                 known.is_some_and(|known| known.finished.is_none())
             };
             early.extend(parents.filter(open).map(|parent| {
-                format!("shard {id} is saved at {} while its parent {parent} is not at its end", state.position)
+                format!(
+                    "shard {id} is saved at {} while its parent {parent} is not at its end",
+                    state.position
+                )
             }));
         }
         early.into_iter().for_each(|line| self.blame("I7", line));

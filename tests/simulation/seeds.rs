@@ -50,7 +50,10 @@ impl Sum {
             self.used += told.used;
             *self.kinds.entry(told.kind).or_default() += 1;
             self.trace = told.trace;
-            told.trouble.struck.iter().for_each(|(kind, times)| *self.struck.entry(kind).or_default() += times);
+            told.trouble
+                .struck
+                .iter()
+                .for_each(|(kind, times)| *self.struck.entry(kind).or_default() += times);
         }
         if !violations.is_empty() {
             self.failed.insert(seed, violations);

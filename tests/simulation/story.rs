@@ -9,13 +9,13 @@ use shardarrow::source::kinesis::TERMS;
 use twin::Aws;
 use twin::kinesis::CreateStream;
 
+use crate::HOUR;
 use crate::checker::Checker;
 use crate::kinesis_service::STREAM;
 use crate::service::Service;
 use crate::snapshot::bury;
 use crate::trouble::{Trouble, make_awkward};
 use crate::world::{Session, TABLE, World, options as plain_options};
-use crate::HOUR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -86,7 +86,19 @@ impl Story {
         let whole = !matches!(options.start, Start::Latest | Start::Time(_));
         let (keys, began_ms) = (1 + world.dice.roll(12), world.aws.now_ms());
         let trouble = Trouble::default();
-        Self { kind, world, options, trouble, began_ms, lives: 0, keys, loses, replaced: false, was_away: false, whole }
+        Self {
+            kind,
+            world,
+            options,
+            trouble,
+            began_ms,
+            lives: 0,
+            keys,
+            loses,
+            replaced: false,
+            was_away: false,
+            whole,
+        }
     }
 
     fn run(&mut self) -> Outcome {
@@ -173,6 +185,10 @@ impl Story {
         if self.world.dice.chance(35) {
             self.trouble.inject_any(&mut self.world);
         } else if self.loses && self.kind != Kind::Kinesis && !self.replaced && self.world.dice.chance(10) {
+            // Before the first checkpoint nobody knows that there was another stream.
+            if self.world.durable.checkpoint.is_none() {
+                return;
+            }
             self.world.reenable_stream();
             self.replaced = true;
             self.trouble.count("stream replaced", 1);
@@ -300,6 +316,9 @@ impl Story {
             }
         }
         session.commit(&mut self.world);
+        for _ in 0..20 {
+            session.step(&mut self.world, 1_000);
+        }
         match (session.over, self.checker().first_missing(before)) {
             (Some(Err(error)), _) => Err(("I9", format!("a bounded run ended with: {error}"))),
             (_, Some(missing)) => Err(("I1", format!("a bounded run ended and {missing}"))),
