@@ -253,6 +253,9 @@ impl Run {
     /// Every later shard is read from its beginning.
     pub(super) fn discover(&mut self, id: &ShardId) {
         let verified = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
+        // Of parents that nobody has seen nothing is known: then it is as old as the shard that waits longest.
+        let oldest = || self.graph.unfinished().filter_map(|id| self.verified(id)).min();
+        let verified = verified.or_else(oldest);
         let state = start::at_beginning(self.graph.parents(id), verified);
         self.inherit_age(id);
         self.remember(id, state);
