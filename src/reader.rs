@@ -221,6 +221,8 @@ impl Reader {
             self.recover();
         }
         self.fresh_since = now;
+        // Empty pages may come behind every new cursor: only those in a row prove something.
+        self.quiet = Quiet::default();
         self.phase = Phase::Open(cursor);
     }
 
@@ -538,10 +540,34 @@ mod tests {
         assert_eq!(reader.found_nothing(&page(Some(90_000), Some(60_000)), &IDLE, SECOND), Some(30_000));
         assert_eq!((reader.due, reader.is_caught_up()), (SECOND + SECOND / 5, false));
         assert_eq!(reader.reached_end, None);
-        assert_eq!(reader.found_nothing(&page(Some(91_000), Some(0)), &IDLE, SECOND), Some(91_000));
-        assert!(reader.found_nothing(&page(Some(92_000), Some(0)), &IDLE, SECOND).is_none());
+        assert!(reader.found_nothing(&page(Some(91_000), Some(0)), &IDLE, SECOND).is_none());
         assert!(reader.is_caught_up());
-        assert_eq!((reader.reached_end, reader.verified), (Some(92_000), Some(92_000)));
+        assert_eq!((reader.reached_end, reader.verified), (Some(91_000), Some(30_000)));
+    }
+
+    /// What a closed shard verifies would hold for its children, whose records are another matter.
+    #[test]
+    fn nothing_behind_a_shard_verifies_it_only_while_it_is_open() {
+        let mut reader = paced();
+        let empty = page(Some(91_000), Some(0));
+        let found = (0..9).find_map(|_| reader.found_nothing(&empty, &IDLE, SECOND));
+        let last = Page { next: None, ..page(Some(92_000), Some(0)) };
+        assert_eq!((found, reader.found_nothing(&last, &IDLE, SECOND)), (None, None));
+        assert_eq!((reader.verified, reader.reached_end), (None, Some(92_000)));
+        let mut open = paced();
+        assert_eq!((0..10).find_map(|_| open.found_nothing(&empty, &IDLE, SECOND)), Some(91_000));
+    }
+
+    /// Behind each new cursor some empty pages may come before the records.
+    #[test]
+    fn empty_pages_of_several_cursors_prove_nothing_together() {
+        let mut reader = reader();
+        for _ in 0..5 {
+            reader.opened(cursor(), SECOND);
+            let found = (0..3).find_map(|_| reader.found_nothing(&page(Some(1000), None), &IDLE, SECOND));
+            assert_eq!(found, None);
+            assert!(!reader.is_quiet(Duration::ZERO, SECOND));
+        }
     }
 
     #[test]

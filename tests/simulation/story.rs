@@ -328,7 +328,7 @@ impl Story {
 
     /// With faults off everything comes within minutes, is saved, and then nothing more happens.
     fn come_to_rest(&mut self, mut session: Session) -> Outcome {
-        let until = self.world.aws.now_ms() + 5 * 60_000;
+        let until = self.world.aws.now_ms() + 20 * 60_000;
         let mut still = 0;
         while still < 6 {
             session.run_for(&mut self.world, 500);
@@ -357,13 +357,15 @@ impl Story {
         let caught_up = session.run.is_ready() && session.is_caught_up(&self.world);
         match self.checker().first_missing(usize::MAX) {
             Some(missing) if caught_up => ("I1", missing),
-            Some(missing) => ("I9", format!("five minutes without faults, and {missing}")),
-            None if caught_up => ("I9", "five minutes without faults, and what is done is not saved".into()),
+            Some(missing) => ("I9", format!("twenty minutes without faults, and {missing}")),
+            None if caught_up => {
+                ("I9", "twenty minutes without faults, and what is done is not saved".into())
+            }
             None => {
                 let metrics = session.run.metrics(session.now(&self.world));
                 let shards = metrics.shards.iter().map(|(id, shard)| format!("{id} is {}", shard.state));
                 let shards = shards.collect::<Vec<_>>().join(", ");
-                ("I9", format!("five minutes without faults, and reading is not at the end: {shards}"))
+                ("I9", format!("twenty minutes without faults, and reading is not at the end: {shards}"))
             }
         }
     }
