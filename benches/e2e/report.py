@@ -93,8 +93,7 @@ def write(tables: list[Table], software: str, minutes: float, folder: Path, head
         "",
         f"Measured on {datetime.now(UTC):%d %B %Y} by `make bench` in {minutes:.0f} minutes: "
         f"{machine()}; {software}.",
-        f"Others kept {load:.1f} cores of the machine busy on average over the last quarter of an "
-        f"hour, this run included.",
+        f"The load of the machine was {load:.1f} over the last quarter of an hour, this run included.",
         "",
         "Figures of one row come from the same run: each side is measured in turn, again and again, "
         "and a ratio is the",
