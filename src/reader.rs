@@ -188,6 +188,7 @@ impl Reader {
                 OpenAt::At(number.clone())
             }
             Position::At(number) => OpenAt::At(number.clone()),
+            Position::After(number) if broken::is("at-not-after") => OpenAt::At(number.clone()),
             Position::After(number) => OpenAt::After(number.clone()),
         }
     }
@@ -231,6 +232,8 @@ impl Reader {
             self.recover();
         }
         self.fresh_since = now;
+        // Empty pages may come behind every new cursor: only those in a row prove something.
+        self.quiet = Quiet::default();
         self.phase = Phase::Open(cursor);
     }
 
@@ -249,7 +252,7 @@ impl Reader {
         self.ends += u32::from(self.asked_closed && page.next.is_none());
         let verified = match page.behind {
             // More is coming: the service has not looked through all of the shard yet.
-            Some(behind @ 1..) if !broken::is("empty-is-the-end") => {
+            Some(behind @ 1..) if !broken::is("behind-is-the-end") => {
                 self.quiet = Quiet::default();
                 page.server_time.map(|time| time - behind)
             }
@@ -258,10 +261,11 @@ impl Reader {
                 self.reached_end = self.reached_end.max(page.server_time);
                 self.quiet.count(page.server_time, now)
             }
+            None if broken::is("verified-by-one-page") => page.server_time,
             None => self.quiet.count(page.server_time, now),
         };
         // The shard may have closed long before, and what follows it then is in its children.
-        let verified = verified.filter(|_| page.next.is_some());
+        let verified = verified.filter(|_| page.next.is_some() || broken::is("verified-behind-the-end"));
         let at_once = self.is_behind() || self.terms.pushes;
         let idle = if at_once { Duration::ZERO } else { idle.pause(self.quiet.calls) };
         self.due = now + self.pause_behind(page).max(idle);
@@ -311,13 +315,14 @@ impl Reader {
         }
         let rate = self.terms.shard_bytes_per_second.map(f64::from);
         let paid = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(page.weight as f64 / rate));
-        paid.max(self.terms.pause).max(self.pace.interval())
+        let least = if broken::is("no-pause") { Duration::ZERO } else { self.terms.pause };
+        paid.max(least).max(self.pace.interval())
     }
 
     /// Whether only empty pages have come for `settle`, by at least `QUIET_CALLS` calls.
     pub fn is_quiet(&self, settle: Duration, now: Now) -> bool {
         let since = self.quiet.since.is_some_and(|since| now.saturating_sub(since) >= settle);
-        since && self.quiet.calls >= QUIET_CALLS
+        since && self.quiet.calls >= QUIET_CALLS || broken::is("quiet-too-soon") && self.quiet.calls > 0
     }
 
     /// Whether the last pages were all empty, as far as anybody can tell on an open shard.
@@ -375,7 +380,7 @@ impl Reader {
         let page = matches!(self.phase, Phase::Fetching(_) | Phase::Doubtful(_));
         let failing = self.failing.get_or_insert(Failing { since: now, error: error.clone(), page });
         (failing.error, failing.page) = (error.clone(), failing.page || page);
-        if now.saturating_sub(failing.since) > limits.stall_timeout {
+        if now.saturating_sub(failing.since) > limits.stall_timeout && !broken::is("stall-never-raised") {
             return Reaction::Fail(stalled(&self.id, limits.stall_timeout, error));
         }
         let pause = self.pace.interval().max(self.terms.pause);
@@ -383,7 +388,8 @@ impl Reader {
         // A page that could not be used may have been used in part, so the cursor is not asked again.
         self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Fetching(cursor)
-                if !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
+                if broken::is("damaged-page-asked-again")
+                    || !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
             {
                 Phase::Open(cursor)
             }
@@ -613,6 +619,18 @@ mod tests {
         assert!(!reader.is_read_to_its_end());
         reader.found_nothing(&last(0), &IDLE, SECOND);
         assert!(reader.is_read_to_its_end());
+    }
+
+    /// Behind each new cursor some empty pages may come before the records.
+    #[test]
+    fn empty_pages_of_several_cursors_prove_nothing_together() {
+        let mut reader = reader();
+        for _ in 0..5 {
+            reader.opened(cursor(), SECOND);
+            let found = (0..3).find_map(|_| reader.found_nothing(&page(Some(1000), None), &IDLE, SECOND));
+            assert_eq!(found, None);
+            assert!(!reader.is_quiet(Duration::ZERO, SECOND));
+        }
     }
 
     #[test]

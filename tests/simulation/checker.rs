@@ -226,17 +226,24 @@ impl Checker {
             // Up to the oldest record left, which may be in a descendant.
             Some(id) => {
                 let found = gap.found.unwrap_or(i64::MAX);
-                record.at_ms < found - self.retention_ms + SLACK_MS
-                    && self.ancestors(shard).contains(id.as_str())
+                let kin = self.ancestors(shard);
+                // A shard that vanished before any listing showed it may be anybody's descendant.
+                let unlisted =
+                    !self.parents.contains_key(shard) || kin.iter().any(|id| !self.parents.contains_key(id));
+                record.at_ms < found - self.retention_ms + SLACK_MS && (unlisted || kin.contains(id.as_str()))
             }
             None => true,
         };
         self.done.contains(number) || self.set_aside.contains(number) || self.gaps.iter().any(in_gap)
     }
 
-    pub fn answered(&mut self, event: &Event, _now_ms: i64) {
+    pub fn answered(&mut self, event: &Event, now_ms: i64) {
         match event {
-            Event::Listed { result: Ok(listing), .. } => self.saw(&listing.shards),
+            Event::Listed { result: Ok(listing), scope } => {
+                let shards: Vec<_> = listing.shards.iter().map(|shard| (&shard.id, &shard.parents)).collect();
+                self.trace.push(format!("{now_ms} {scope:?} complete={} {shards:?}", listing.complete));
+                self.saw(&listing.shards);
+            }
             Event::Fetched { result, .. } => {
                 self.fetches_under_way = self.fetches_under_way.saturating_sub(1);
                 result.iter().for_each(|page| self.saw(&page.children));
@@ -338,7 +345,8 @@ impl Checker {
     fn expect_parents_first(&mut self, row: &Seen) {
         let ancestors = self.ancestors(&row.shard);
         let lost = |line: &String| line.contains("replaced") || ancestors.iter().any(|id| line.contains(id));
-        if self.warnings.iter().any(lost) {
+        let unlisted = !self.warnings.is_empty() && ancestors.iter().any(|id| !self.parents.contains_key(id));
+        if unlisted || self.warnings.iter().any(lost) {
             return;
         }
         let unread = ancestors.into_iter().find_map(|parent| {

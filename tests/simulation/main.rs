@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod broken;
+mod bugs;
 mod checker;
 mod failures;
 mod health;
