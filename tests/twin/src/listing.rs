@@ -189,7 +189,7 @@ impl Aws {
             && shard.closed.as_ref().is_some_and(|closed| {
                 closed.at <= view && view < closed.at.saturating_add(knobs.hide_parent_ms)
             })
-            && stream.shards.values().any(|other| is_shown_child(other));
+            && stream.shards.values().any(is_shown_child);
         !young_child && !hidden_parent && !knobs.omit.iter().any(|id| **id == *shard.id)
     }
 
