@@ -57,6 +57,24 @@ fuzz: .tools/bin/cargo-fuzz  ## Fuzz one decoder: make fuzz TARGET=change_page S
 	RUSTC_BOOTSTRAP=1 .tools/bin/cargo-fuzz run --target-dir $(TARGET_DIR)/fuzz $(TARGET) \
 		$(TARGET_DIR)/fuzz-corpus/$(TARGET) fuzz/corpus/$(TARGET) -- -max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=4096
 
+.PHONY: bench
+bench: .venv-bench/release.stamp .venv-relay/venv.stamp  ## Measure speed beside others and write docs/benchmarks.md
+	$(CARGO) build --release --locked --package benches --package twin --bins
+	.venv-bench/bin/python benches/e2e --target $(TARGET_DIR)/release \
+		--ours .venv-bench/bin/python --relay .venv-relay/bin/python $(BENCH)
+
+.PHONY: count
+count: count-program  ## Count the decoder's instructions beside those written down
+	$(PYTHON) benches/count/count.py $(TARGET_DIR)/release/count
+
+.PHONY: count-write
+count-write: count-program
+	$(PYTHON) benches/count/count.py $(TARGET_DIR)/release/count --write
+
+.PHONY: count-program
+count-program:
+	$(CARGO) build --release --locked --package count
+
 .PHONY: check
 check: check-rust check-python  ## Formatting, lints, types, import order, licences
 
@@ -84,7 +102,7 @@ format: .venv/venv.stamp  ## Format Rust and Python
 
 .PHONY: clean
 clean:  ## Remove virtual environments and wheels (Cargo's target directory stays)
-	rm -rf .venv .venv-build .venv-demo .venv-emulator dist
+	rm -rf .venv .venv-build .venv-demo .venv-emulator .venv-bench .venv-relay dist dist-release
 
 # What the Python tests need: the wheel, the emulator in an environment of its own (it pins botocore), the fake AWS.
 .PHONY: python-ready
@@ -95,6 +113,8 @@ python-ready: .venv/wheel.stamp .venv-emulator/venv.stamp
 .venv-build/venv.stamp: requirements/build.txt
 .venv-demo/venv.stamp: requirements/demo.txt
 .venv-emulator/venv.stamp: requirements/emulator.txt
+.venv-bench/venv.stamp: requirements/bench.txt
+.venv-relay/venv.stamp: requirements/relay.txt
 
 %/venv.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"$(PYTHON) is Python {sys.version.split()[0]}; set PYTHON= to one of 3.11 or later")'
@@ -108,6 +128,16 @@ python-ready: .venv/wheel.stamp .venv-emulator/venv.stamp
 dist/wheel.stamp: $(SOURCES) .venv-build/venv.stamp
 	rm -rf dist
 	.venv-build/bin/maturin build --locked --strip --auditwheel skip --interpreter .venv-build/bin/python --out dist
+	@touch $@
+
+# The wheel as users get it.
+dist-release/wheel.stamp: $(SOURCES) .venv-build/venv.stamp
+	rm -rf dist-release
+	.venv-build/bin/maturin build --release --locked --strip --auditwheel skip --interpreter .venv-build/bin/python --out dist-release
+	@touch $@
+
+.venv-bench/release.stamp: dist-release/wheel.stamp .venv-bench/venv.stamp
+	.venv-bench/bin/python $(PIP) install --no-deps --force-reinstall dist-release/*.whl
 	@touch $@
 
 %/wheel.stamp: dist/wheel.stamp %/venv.stamp

@@ -6,11 +6,11 @@
 //! for the thread that holds the guard:
 //!
 //! ```ignore
-//! let _broken = broken::on("one-scan-at-a-time");
+//! let _broken = broken::on("drain-beside-the-scan");
 //! ```
 //!
-//! To add one: a line in `ALL`, one `if broken::is("name")` in the stage, a test that fails while
-//! it is on (`tests/simulation/broken.rs`).
+//! To add one: a line in `ALL` and one `broken::is("name")` in the stage. `tests/simulation/bugs.rs` runs
+//! seeds until the checker notices it; `make seeded-bugs` writes the table of them.
 
 #[cfg(feature = "broken")]
 mod switch {
@@ -21,7 +21,66 @@ mod switch {
     }
 
     /// Each name is asked for at exactly one place, and says what is wrong while it is on.
+    #[rustfmt::skip]
     pub const ALL: &[(&str, &str)] = &[
+        ("last-page-dropped", "The records of a page that has no next cursor are left out."),
+        ("rest-of-a-page-dropped", "What does not fit into a batch is left out with the rest of its page."),
+        ("latest-on-a-child", "A child is opened at its end, not at its beginning."),
+        ("latest-after-an-expired-cursor", "A shard whose cursor expired is opened at its end."),
+        ("latest-by-another-clock", "What `latest` leaves out is a minute too new, as by a clock that is ahead."),
+        ("moment-a-minute-late", "A start at a moment leaves out the minute behind it."),
+        ("resumed-at-the-beginning", "A restart reads every shard from its beginning."),
+        ("at-not-after", "A shard is opened at the last record that was read, not behind it."),
+        ("numbers-as-text", "Sequence numbers are compared as text."),
+        ("child-before-its-parent", "A child is read while its parent is not at its end."),
+        ("one-parent-of-a-merge", "A shard that two were merged into waits for one of them."),
+        ("parents-not-saved", "The checkpoint does not know the parents of a shard."),
+        ("one-listing-is-proof", "A shard that one listing leaves out is believed to be gone."),
+        ("part-of-a-listing-believed", "A listing with failed pages counts as a whole one."),
+        ("missing-cursor-believed", "A page without a next cursor is the end of its shard, whatever listings say."),
+        ("empty-page-is-the-end", "An empty page is the end of its shard."),
+        ("not-found-is-the-end", "A shard that the service does not find counts as read to its end."),
+        ("trimmed-is-used-up", "A shard whose position is trimmed counts as read to its end."),
+        ("trimmed-in-silence", "A trimmed position goes on at the oldest record without a gap."),
+        ("old-position-believed", "A position older than the retention goes on without a gap."),
+        ("orphans-in-silence", "A parent that was gone before it could be read is no gap."),
+        ("replaced-in-silence", "A stream that was replaced by another is no gap."),
+        ("new-stream-at-its-end", "The stream that replaced another is read from its end."),
+        ("gap-not-written", "A gap is not written with the checkpoint that passes it."),
+        ("gap-written-again", "A gap is written with every checkpoint after it, too."),
+        ("quarantine-not-written", "A record that is set aside is not written down."),
+        ("verified-by-one-page", "One empty page verifies a shard."),
+        ("verified-behind-the-end", "An empty page behind the end of a shard verifies what its children begin with."),
+        ("behind-is-the-end", "A page that is behind the end of its shard counts as its end."),
+        ("quiet-too-soon", "One empty page is silence enough for a bounded run to end."),
+        ("childless-at-once", "A bounded run does not wait for the children of a shard that ended."),
+        ("last-rows-kept-back", "A bounded run ends without the rows it is still gathering."),
+        ("position-ahead-of-its-rows", "A position may be saved before the batch with its rows is done."),
+        ("end-ahead-of-its-rows", "The end of a shard may be saved before the batch with its rows is done."),
+        ("highest-is-done", "A batch that is done stands for all before it."),
+        ("emitted-is-done", "A batch counts as done as soon as it is there."),
+        ("taken-is-done", "A batch counts as done when it is taken."),
+        ("waiting-is-taken", "A loader's checkpoint covers batches that nobody took."),
+        ("half-of-the-facts", "A batch leaves with half of the facts that belong to it."),
+        ("end-not-saved", "The end of a shard is not saved."),
+        ("saved-once", "After the first checkpoint only new shards cause another."),
+        ("schema-not-saved", "The checkpoint does not know the columns."),
+        ("finished-shard-forgotten-too-early", "A finished shard is forgotten while listings still show it."),
+        ("forgotten-at-once", "A finished shard is forgotten as soon as listings do not show it."),
+        ("damaged-page-asked-again", "A page that was used in part is asked for again with its cursor."),
+        ("failed-reader-forgotten", "A shard whose call failed is never asked again."),
+        ("stall-never-raised", "A shard that fails for longer than `stall_timeout` is no error."),
+        ("starved-for-ever", "Readers that waited for memory are never woken."),
+        ("memory-not-released", "The memory set aside for a page is never given back."),
+        ("memory-without-limit", "Pages are asked for whatever memory they need."),
+        ("batch-never-due", "A batch leaves only when it is full."),
+        ("no-pause", "The pause the service asks for between two pages is left out."),
+        ("ready-before-the-drain", "A snapshot is ready before the changes made during its scan are read."),
+        ("ready-before-the-scan-ends", "A snapshot is ready while the table is still scanned."),
+        ("epoch-not-raised", "A table that is scanned again keeps its epoch."),
+        ("key-of-another-segment", "A page's key is saved for another segment of the scan."),
+        ("empty-scan-page-is-the-end", "An empty page of a scan is the end of its segment."),
+        ("failed-segment-is-done", "A segment whose call failed counts as scanned."),
         (
             "latest-at-the-first-drain",
             "Shards of a snapshot are opened at their end, not at their beginning.",
@@ -34,14 +93,9 @@ mod switch {
         ("segment-ahead-of-its-rows", "A segment is saved ahead of the rows of its page."),
         ("drain-beside-the-scan", "A drain begins while scan requests are in flight."),
         ("scan-beside-the-drain", "A scan begins while shards are being asked."),
-        ("children-beside-their-parents", "A shard is read before its parents have ended."),
-        ("one-parent-of-two", "The child of a merge waits for one of its parents only."),
         ("gone-at-once", "Listings that miss a shard count however quickly they come."),
         ("latest-for-children", "Shards born after a start at latest begin when they are found."),
         ("latest-moves", "A restart takes the moment of latest anew."),
-        ("end-without-proof", "A page without a next cursor ends its shard, whatever the listing says."),
-        ("last-page-dropped", "The records of a shard's last page are left out."),
-        ("empty-is-the-end", "An empty page is the end, also when something is behind it."),
         ("age-ignored", "The age of a position does not matter."),
         ("reads-unpaid", "Pages are asked for without waiting for what the last one cost."),
     ];

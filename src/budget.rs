@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::broken;
+
 /// Bytes that pages in flight, rows being gathered and batches waiting may hold together.
 #[derive(Debug)]
 pub struct Memory {
@@ -19,7 +21,9 @@ impl Memory {
 
     /// Sets a page's largest size aside, before it is asked for. One page may always proceed.
     pub fn reserve(&mut self, page: usize) -> bool {
-        let granted = self.in_flight == 0 && self.waiting == 0 || self.used() + page <= self.limit;
+        let granted = broken::is("memory-without-limit")
+            || self.in_flight == 0 && self.waiting == 0
+            || self.used() + page <= self.limit;
         if granted {
             self.in_flight += page;
             self.peak = self.peak.max(self.used());
@@ -28,7 +32,8 @@ impl Memory {
     }
 
     pub fn release(&mut self, page: usize) {
-        self.in_flight = self.in_flight.saturating_sub(page);
+        self.in_flight =
+            self.in_flight.saturating_sub(if broken::is("memory-not-released") { 0 } else { page });
     }
 
     pub fn set_gathering(&mut self, bytes: usize) {

@@ -21,6 +21,9 @@ const UNSAFE: Millis = 60_000;
 /// that tells how far behind a page is verifies its idle shards with every page.
 const WORTH_TELLING: Millis = 10_000;
 
+/// So many empty last pages in a row outweigh that something is said to be behind them.
+const ENDS: u32 = 3;
+
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const CLOSED_POLL: Duration = Duration::from_millis(20);
 const BAD_PAGES: u32 = 5;
@@ -51,6 +54,9 @@ pub struct Reader {
     pub reached_end: Option<Millis>,
     /// Whether the shard was known to be closed when the last page was asked for.
     pub asked_closed: bool,
+    /// Empty pages since the last record, asked for when that was known, without a next cursor. Pages
+    /// that go on may come between them.
+    ends: u32,
     pub counts: Counts,
     terms: Terms,
     /// The verified moment that was told last.
@@ -150,6 +156,7 @@ impl Reader {
             behind: None,
             reached_end: None,
             asked_closed: false,
+            ends: 0,
             counts: Counts::default(),
             quiet: Quiet::default(),
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(10)),
@@ -184,6 +191,7 @@ impl Reader {
                 OpenAt::At(number.clone())
             }
             Position::At(number) => OpenAt::At(number.clone()),
+            Position::After(number) if broken::is("at-not-after") => OpenAt::At(number.clone()),
             Position::After(number) => OpenAt::After(number.clone()),
         }
     }
@@ -227,12 +235,15 @@ impl Reader {
             self.recover();
         }
         self.fresh_since = now;
+        // Empty pages may come behind every new cursor: only those in a row prove something.
+        self.quiet = Quiet::default();
         self.phase = Phase::Open(cursor);
     }
 
     /// A page with records came: ask for the next one as soon as the service allows it.
     pub fn progressed(&mut self, page: &Page, now: Now) {
         self.came(page, now);
+        self.ends = 0;
         self.quiet = Quiet::default();
         self.due = now + self.pause_behind(page);
     }
@@ -241,19 +252,23 @@ impl Reader {
     /// so far that it should be written down.
     pub fn found_nothing(&mut self, page: &Page, idle: &Idle, now: Now) -> Option<Millis> {
         self.came(page, now);
+        self.ends += u32::from(self.asked_closed && page.next.is_none());
         let verified = match page.behind {
             // More is coming: the service has not looked through all of the shard yet.
-            Some(behind @ 1..) if !broken::is("empty-is-the-end") => {
+            Some(behind @ 1..) if !broken::is("behind-is-the-end") => {
                 self.quiet = Quiet::default();
                 page.server_time.map(|time| time - behind)
             }
+            // Nothing behind it now: but whether the shard was still open, only more such pages tell.
             Some(_) => {
-                self.quiet.count(page.server_time, now);
                 self.reached_end = self.reached_end.max(page.server_time);
-                page.server_time
+                self.quiet.count(page.server_time, now)
             }
+            None if broken::is("verified-by-one-page") => page.server_time,
             None => self.quiet.count(page.server_time, now),
         };
+        // The shard may have closed long before, and what follows it then is in its children.
+        let verified = verified.filter(|_| page.next.is_some() || broken::is("verified-behind-the-end"));
         let at_once = self.is_behind() || self.terms.pushes;
         let idle = if at_once { Duration::ZERO } else { idle.pause(self.quiet.calls) };
         self.due = now + self.pause_behind(page).max(idle);
@@ -290,6 +305,12 @@ impl Reader {
         self.behind.is_some_and(|behind| behind > 0)
     }
 
+    /// Whether the shard, known to be closed, gave nothing more from the position on: once where the
+    /// service says that nothing is behind, several times where it says that something is.
+    pub fn is_read_to_its_end(&self) -> bool {
+        self.ends >= if self.is_behind() { ENDS } else { 1 }
+    }
+
     /// What the service asks for between two pages, or has taught by refusing them.
     fn pause_behind(&self, page: &Page) -> Duration {
         if broken::is("reads-unpaid") {
@@ -297,13 +318,14 @@ impl Reader {
         }
         let rate = self.terms.shard_bytes_per_second.map(f64::from);
         let paid = rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(page.weight as f64 / rate));
-        paid.max(self.terms.pause).max(self.pace.interval())
+        let least = if broken::is("no-pause") { Duration::ZERO } else { self.terms.pause };
+        paid.max(least).max(self.pace.interval())
     }
 
     /// Whether only empty pages have come for `settle`, by at least `QUIET_CALLS` calls.
     pub fn is_quiet(&self, settle: Duration, now: Now) -> bool {
         let since = self.quiet.since.is_some_and(|since| now.saturating_sub(since) >= settle);
-        since && self.quiet.calls >= QUIET_CALLS
+        since && self.quiet.calls >= QUIET_CALLS || broken::is("quiet-too-soon") && self.quiet.calls > 0
     }
 
     /// Whether the last pages were all empty, as far as anybody can tell on an open shard.
@@ -364,7 +386,7 @@ impl Reader {
         let page = matches!(self.phase, Phase::Fetching(_) | Phase::Doubtful(_));
         let failing = self.failing.get_or_insert(Failing { since: now, error: error.clone(), page });
         (failing.error, failing.page) = (error.clone(), failing.page || page);
-        if now.saturating_sub(failing.since) > limits.stall_timeout {
+        if now.saturating_sub(failing.since) > limits.stall_timeout && !broken::is("stall-never-raised") {
             return Reaction::Fail(stalled(&self.id, limits.stall_timeout, error));
         }
         let pause = self.pace.interval().max(self.terms.pause);
@@ -372,7 +394,8 @@ impl Reader {
         // A page that could not be used may have been used in part, so the cursor is not asked again.
         self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Fetching(cursor)
-                if !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
+                if broken::is("damaged-page-asked-again")
+                    || !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
             {
                 Phase::Open(cursor)
             }
@@ -516,6 +539,30 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_that_is_pushed_is_asked_at_once_though_it_is_empty() {
+        let mut reader = reader_with(Terms { pushes: true, tells_lag: true, ..Terms::of_pages(1, 1) });
+        reader.found_nothing(&page(Some(0), Some(0)), &IDLE, SECOND);
+        assert_eq!((reader.due, reader.want()), (SECOND, Some(Want::Fetch(cursor()))));
+    }
+
+    #[test]
+    fn waiting_for_a_push_proves_nothing_and_ends_no_failure() {
+        let mut reader = reader_with(Terms { pushes: true, ..Terms::of_pages(1, 1) });
+        fail(&mut reader, ErrorKind::Connection, SECOND);
+        for second in 2..60 {
+            reader.phase = Phase::Fetching(cursor());
+            reader.waited(cursor(), SECOND * second);
+            assert_eq!((reader.due, reader.want()), (SECOND * second, Some(Want::Fetch(cursor()))));
+        }
+        assert!(!reader.is_quiet(SECOND, SECOND * 60) && !reader.is_caught_up());
+        reader.phase = Phase::Fetching(cursor());
+        match fail(&mut reader, ErrorKind::Connection, SECOND * 62) {
+            Reaction::Fail(error) => assert_eq!(error.kind(), ErrorKind::Stalled),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn a_shard_that_stays_empty_is_asked_no_more_often_than_its_poll_interval() {
         let mut reader = reader();
         let mut now = Duration::ZERO;
@@ -539,15 +586,57 @@ mod tests {
     }
 
     #[test]
-    fn one_empty_page_verifies_as_far_as_the_service_says() {
+    fn an_empty_page_verifies_as_far_as_the_service_says() {
         let mut reader = paced();
         assert_eq!(reader.found_nothing(&page(Some(90_000), Some(60_000)), &IDLE, SECOND), Some(30_000));
         assert_eq!((reader.due, reader.is_caught_up()), (SECOND + SECOND / 5, false));
         assert_eq!(reader.reached_end, None);
-        assert_eq!(reader.found_nothing(&page(Some(91_000), Some(0)), &IDLE, SECOND), Some(91_000));
-        assert!(reader.found_nothing(&page(Some(92_000), Some(0)), &IDLE, SECOND).is_none());
-        assert!(reader.is_caught_up());
-        assert_eq!((reader.reached_end, reader.verified), (Some(92_000), Some(92_000)));
+    }
+
+    /// The shard may have closed meanwhile, and what comes then is in its children.
+    #[test]
+    fn nothing_behind_an_empty_page_reaches_the_end_but_verifies_only_when_it_goes_on() {
+        let mut reader = paced();
+        for call in 1..QUIET_CALLS {
+            let time = 91_000 + i64::from(call);
+            assert_eq!(reader.found_nothing(&page(Some(time), Some(0)), &IDLE, SECOND), None);
+            assert_eq!((reader.is_caught_up(), reader.reached_end), (true, Some(time)));
+        }
+        assert_eq!(reader.verified, None);
+        assert_eq!(reader.found_nothing(&page(Some(99_000), Some(0)), &IDLE, SECOND), Some(91_001));
+        let last = Page { next: None, ..page(Some(200_000), Some(60_000)) };
+        assert_eq!(reader.found_nothing(&last, &IDLE, SECOND), None);
+    }
+
+    #[test]
+    fn a_closed_shard_is_read_to_its_end_when_nothing_more_comes() {
+        let mut reader = paced();
+        let last = |behind| Page { next: None, ..page(Some(90_000), Some(behind)) };
+        reader.found_nothing(&last(0), &IDLE, SECOND);
+        assert!(!reader.is_read_to_its_end(), "it was open when it was asked");
+        reader.asked_closed = true;
+        for _ in 0..ENDS {
+            assert!(!reader.is_read_to_its_end());
+            reader.found_nothing(&page(Some(90_000), Some(5)), &IDLE, SECOND);
+            reader.found_nothing(&last(5), &IDLE, SECOND);
+        }
+        assert!(reader.is_read_to_its_end());
+        reader.progressed(&page(None, None), SECOND);
+        assert!(!reader.is_read_to_its_end());
+        reader.found_nothing(&last(0), &IDLE, SECOND);
+        assert!(reader.is_read_to_its_end());
+    }
+
+    /// Behind each new cursor some empty pages may come before the records.
+    #[test]
+    fn empty_pages_of_several_cursors_prove_nothing_together() {
+        let mut reader = reader();
+        for _ in 0..5 {
+            reader.opened(cursor(), SECOND);
+            let found = (0..3).find_map(|_| reader.found_nothing(&page(Some(1000), None), &IDLE, SECOND));
+            assert_eq!(found, None);
+            assert!(!reader.is_quiet(Duration::ZERO, SECOND));
+        }
     }
 
     #[test]

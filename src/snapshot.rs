@@ -220,7 +220,7 @@ impl Snapshot {
             reader.failing = None;
             reader.due = now + reader.pace.interval();
             reader.scanned += items;
-            reader.done = next.is_none();
+            reader.done = next.is_none() || items == 0 && broken::is("empty-scan-page-is-the-end");
             reader.after = next;
         }
     }
@@ -231,6 +231,7 @@ impl Snapshot {
         if throttled {
             reader.pace.throttle();
         }
+        reader.done |= broken::is("failed-segment-is-done");
         reader.due = now + reader.backoff.fail(jitter).max(reader.pace.interval());
         reader.failing.get_or_insert_with(|| (now, error.clone())).0
     }

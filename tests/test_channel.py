@@ -1,19 +1,21 @@
 """A mirror of changes that come repeated and out of order, against a model in Python."""
 
 import hashlib
+import json
 import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
 
-from loading import Source, run
+from loading import Moment, Source, run
 from shardarrow.errors import LoadError
 from shardarrow.loaders import saved
 from shardarrow.loaders.duckdb import DuckDBLoader
@@ -73,15 +75,27 @@ def batch(changes: Sequence[Change], names: Sequence[str] = ("value", "note")) -
 
 
 class Weak(Source):
-    """A source whose stream keeps its records for so many hours."""
+    """A source whose stream keeps its records for so many hours; later scans begin at `since`."""
 
-    def __init__(self, batches: Sequence[Any], *, hours: float = 24, keys: Any = KEYS) -> None:
+    def __init__(
+        self, batches: Sequence[Any], *, hours: float = 24, since: int = 0, keys: Any = KEYS
+    ) -> None:
         super().__init__(batches, keys)
-        self.hours = hours
+        self.hours, self.since = hours, since
 
     def _stream_for_loader(self, saved: str | None, *, mode: str = "append", **options: Any) -> Any:
         stream = super()._stream_for_loader(saved, mode=mode, **options)
         stream._retention = self.hours * 3600.0
+        told, opened = stream._state, {"created_before": self.since // 1000 - 60_000}
+
+        def state() -> SimpleNamespace:
+            found = told()
+            checkpoint = json.loads(found.checkpoint)
+            checkpoint["shards"] = {"shard-0": opened if checkpoint["epoch"] > 1 else {}}
+            found.checkpoint = json.dumps(checkpoint)
+            return found
+
+        stream._state = state
         return stream
 
 
@@ -238,6 +252,31 @@ def test_scanned_items_rank_below_every_change(tmp_path: Path) -> None:
         "late": 2,
         "quiet": 3,
     }
+
+
+def test_a_later_epoch_ranks_above_what_was_known_before(tmp_path: Path) -> None:
+    """Changes were lost: a new scan says what there is, also of keys whose changes are remembered."""
+    file = tmp_path / "shop.duckdb"
+    at = START + 10 * HOUR
+
+    def scanned(key: str, value: int) -> Change:
+        return Change((key, 0), at, None, {"value": value}, scanned=True)
+
+    old = chain(1, 2, key=("kept", 0)) + chain(None, 3, key=("gone", 0)) + chain(None, 4, key=("back", 0))
+    late = chain(2, 8, time=START + 5, key=("kept", 0))
+    young = chain(4, 5, time=at, key=("back", 0))
+    batches = [
+        Moment(1, ready=True),
+        batch(old),
+        Moment(2),
+        batch([scanned("kept", 7), scanned("back", 4)]),
+        batch(late + young),
+        Moment(2, ready=True),
+        batch(chain(None, 6, time=at + 1, key=("new", 0))),
+    ]
+    report = load(file, batches, since=START + HOUR)
+    assert {key: item["value"] for (key, _), item in mirror(file).items()} == {"kept": 7, "back": 5, "new": 6}
+    assert (report.epoch, report.swept) == (2, 1)
 
 
 def versions(file: Path) -> int:

@@ -89,6 +89,7 @@ def test_killed_again_and_again_the_mirror_is_the_table(
         else:
             load.run_until_killed(moments.uniform(0, 0.5), "--load-interval", "0.1")
         writing.join()
+        orders.twin.control("scale", stream=STREAM, shards=moments.choice([2, 3, 6, 8]))
     orders.arrive()
     load.finish("--settle", "1")
     assert load.kills == 8

@@ -7,12 +7,14 @@ in docs/reference/conformance.md; nothing here relies on it.
 
 import datetime
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from targets import TARGETS, Target
 
@@ -187,3 +189,21 @@ def test_a_stream_resharded_while_it_is_pushed(running: Target) -> None:
             if len(found) >= 350:
                 break
     assert by_key(found) == records.written()
+
+
+@pytest.mark.optional(_reason)
+@pytest.mark.parametrize("running", POLLED, indirect=True)
+def test_what_the_writer_writes_comes_back_in_the_order_of_its_keys(running: Target) -> None:
+    where = {"endpoint_url": running.endpoint_url}
+    name = f"stream-{next(_names)}"
+    table = pa.table({"key": [f"key {n % 80}" for n in range(1200)], "n": list(range(1200))})
+    with sa.KinesisWriter(name, partition_key="key", create=True, shards=3, **where) as writer:
+        writer.write(table)
+    assert (writer.report.written, writer.report.retried) == (1200, 0)
+    found = rows(sa.kinesis(name, format="json", **where))
+    assert sorted(row["n"] for row in found) == list(range(1200))
+    of_key: dict[str, list[int]] = defaultdict(list)
+    for row in found:
+        assert row["_partition_key"] == row["key"]
+        of_key[row["key"]].append(row["n"])
+    assert all(numbers == sorted(numbers) for numbers in of_key.values())

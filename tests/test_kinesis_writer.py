@@ -16,9 +16,7 @@ import pytest
 
 import shardarrow as sa
 from services import Twin
-from shardarrow.demo.emulator import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Emulator
 
-KEYS = {"access_key_id": ACCESS_KEY_ID, "secret_access_key": SECRET_ACCESS_KEY}
 THROTTLED = "ProvisionedThroughputExceededException"
 Write = Callable[..., sa.WriterReport]
 
@@ -308,20 +306,3 @@ def test_the_repr_shows_no_secret() -> None:
     assert repr(writer) == "<KinesisWriter to clicks, not open>"
     with pytest.raises(TypeError, match="regoin"):
         sa.KinesisWriter("clicks", regoin="x")  # type: ignore[call-arg]
-
-
-def test_the_emulator_takes_the_records_too(emulator: Emulator) -> None:
-    """A second opinion on the requests; its shards are not looked at."""
-    where = {"endpoint_url": emulator.endpoint_url, **KEYS}
-    with sa.KinesisWriter("written", partition_key="user", create=True, shards=2, **where) as writer:
-        writer.write(rows(1200, keys=100))
-    kinesis = emulator.client("kinesis")
-    found = []
-    for shard in kinesis.list_shards(StreamName="written")["Shards"]:
-        start = {"ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
-        iterator = kinesis.get_shard_iterator(StreamName="written", **start)["ShardIterator"]
-        found += kinesis.get_records(ShardIterator=iterator)["Records"]
-    kinesis.delete_stream(StreamName="written")
-    found = [(record["PartitionKey"], record["Data"]) for record in found]
-    assert len(found) == 1200
-    assert all(numbers == sorted(numbers) for numbers in numbers_by_key(found).values())

@@ -28,11 +28,11 @@ def orders(twin: Twin) -> Lineages:
     return orders
 
 
-def fill(orders: Lineages, items: int) -> None:
+def fill(orders: Lineages, items: int, keys: int = 50) -> None:
     requests = [
         {
             "PutRequest": {
-                "Item": {"id": {"S": f"key {number % 50}"}, "text": {"S": f"{number} " + "x" * ITEM}}
+                "Item": {"id": {"S": f"key {number % keys}"}, "text": {"S": f"{number} " + "x" * ITEM}}
             }
         }
         for number in range(items)
@@ -54,7 +54,7 @@ def wait_until_nobody_reads(orders: Lineages) -> None:
 
 def calls(orders: Lineages) -> int:
     counters = orders.twin.control("counters")["counters"]
-    return int(counters["GetRecords"]["calls"])
+    return sum(int(counters[op]["calls"]) for op in ("GetRecords", "Scan") if op in counters)
 
 
 def resident() -> int:
@@ -101,3 +101,27 @@ def test_a_batch_that_was_handed_out_counts_no_more(orders: Lineages) -> None:
         assert sum(batch.nbytes for batch in kept) > LIMIT
         assert stream.metrics()["memory_peak"] <= LIMIT
     assert by_key(change for batch in kept for change in changes(batch)) == written(orders.history())
+
+
+def test_memory_is_bounded_while_a_table_is_scanned(twin: Twin) -> None:
+    """Many segments at once, in short slices, and changes between them; nobody takes them for a while."""
+    orders = Lineages(twin, partitions=4)
+    items = LIMIT * 3 // 2 // ITEM
+    fill(orders, items, keys=items)
+    source = orders.source(start="snapshot", segments=8)
+    options: dict[str, Any] = {"snapshot_slice": 0.2, "settle": 0.3, "poll_interval": 0.05}
+    with source.stream(memory_limit=LIMIT, batch_bytes=MIB, follow=False, **options) as stream:
+        before = resident()
+        scanned = count(next(stream), "snapshot")
+        wait_until_nobody_reads(orders)
+        held = stream.metrics()
+        assert held["snapshot"]["scanned"] + held["records"] < 2 * items, "everything fits"
+        assert LIMIT / 2 < held["memory"] <= held["memory_peak"] <= LIMIT
+        assert resident() - before < LIMIT + OVERHEAD
+        scanned += sum(count(batch, "snapshot") for batch in stream)
+        assert (scanned, stream.ready) == (items, True)
+        assert stream.metrics()["memory_peak"] <= LIMIT
+
+
+def count(batch: sa.Batch, op: str) -> int:
+    return batch.to_pyarrow()["_op"].to_pylist().count(op)

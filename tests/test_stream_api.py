@@ -204,14 +204,12 @@ async def test_a_timeout_fires_while_batches_are_always_ready(orders: Orders) ->
     taken = 0
     async with orders(300).stream(batch_rows=1) as stream:
         await all_are_ready(stream, 300)
-        began = time.monotonic()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 async for _ in stream:
                     time.sleep(0.001)  # a body that never lets the loop run  # noqa: ASYNC251
                     taken += 1
-        assert time.monotonic() - began < 0.2
-    assert taken > 5
+    assert taken < 300, "the timeout was heard only when no batch was left"
 
 
 async def test_other_tasks_get_turns_while_batches_are_always_ready(orders: Orders) -> None:

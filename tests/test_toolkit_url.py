@@ -1,8 +1,11 @@
 """URLs in the form of CrateDB's toolkit, read into our options."""
 
+import json
+
 import pytest
 
 import shardarrow as sa
+from services import Twin
 from shardarrow.url import toolkit
 
 SCHEME = "kinesis+dynamodb+cdc://"
@@ -92,3 +95,29 @@ def test_the_credentials_are_in_no_repr_and_in_no_error() -> None:
         with pytest.raises(sa.UsageError) as caught:
             toolkit(broken)
         assert "hidden" not in str(caught.value).lower()
+
+
+def test_it_is_a_source_like_any_other() -> None:
+    source = sa.source(WHOLE)
+    assert "hidden" not in repr(source).lower()
+    config = json.loads(str(source.stream(memory_limit="100MB")._config))
+    assert config["source"]["kinesis"]["stream"] == "orders-cdc"
+    assert config["source"]["kinesis"]["create_shards"] == 4
+    assert config["source"]["kinesis"]["connection"]["endpoint_url"] == "http://localhost:4566"
+    assert config["decode"]["format"] == "dynamodb"
+    found = [config["stream"][name] for name in ("start", "batch_rows", "poll_interval", "batch_wait")]
+    assert found == ["latest", 500, 0.25, 1.5]
+    assert config["stream"]["memory_limit"] == 100_000_000
+    given = json.loads(str(source.stream(batch_rows=7)._config))
+    assert given["stream"]["batch_rows"] == 7, "what is given stands above what the URL says"
+
+
+def test_the_stream_is_made_and_read(twin: Twin) -> None:
+    host = twin.endpoint_url.removeprefix("http://")
+    twin.control("knobs", set={"kinesis": {"creating_ms": 500}})
+    source = sa.source(f"{SCHEME}KEY:SECRET@{host}/fresh?region=eu-west-1&create=true&create-shards=3")
+    assert source.read(settle=0.1, poll_interval=0.05).num_rows == 0
+    assert len(twin.client("kinesis").list_shards(StreamName="fresh")["Shards"]) == 3
+    missing = sa.source(f"{SCHEME}KEY:SECRET@{host}/other?region=eu-west-1")
+    with pytest.raises(sa.NotFoundError, match="other"):
+        missing.read()

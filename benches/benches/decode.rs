@@ -7,10 +7,15 @@ use benches::contenders::{Workload, contender};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn decode(criterion: &mut Criterion) {
-    for service in ["streams", "scan"] {
+    for service in ["streams", "scan", "dynamodb", "json", "bytes"] {
         for shape in ["small", "medium", "wide", "nested"] {
             let name = format!("{service}/{shape}");
-            compare(criterion, &name, &["ours", "ours-old", "dom", "sdk"]);
+            let peers: &[&str] = match service {
+                "streams" => &["ours", "ours-old", "dom", "sdk"],
+                "scan" | "dynamodb" => &["ours", "dom", "sdk"],
+                _ => &["ours", "dom"],
+            };
+            compare(criterion, &name, peers);
             compare(criterion, &format!("{name}/shuffled"), &["ours"]);
         }
     }

@@ -38,7 +38,8 @@ def against_dom(rust: Worker, rounds: int) -> Table:
     table = Table(
         "decode-dom",
         "Decoding beside building a tree",
-        "Bytes a second of our decoder, which infers the schema, checks every byte and builds Arrow columns, beside\n"
+        "Bytes a second of our decoder, which infers the schema, checks every byte and builds Arrow "
+        "columns, beside\n"
         "sonic-rs building a tree of the same bytes and doing nothing with it.",
         ["ours MB/s", "sonic-rs MB/s"],
         "ratio",
@@ -62,7 +63,8 @@ def against_sdk(rust: Worker, rounds: int, kinds: list[str]) -> Table:
     table = Table(
         "decode-sdk",
         "Decoding beside the AWS SDK for Rust",
-        "The SDK's client reads the answer into its types; then columns that are known beforehand are built by\n"
+        "The SDK's client reads the answer into its types; then columns that are known beforehand "
+        "are built by\n"
         "arrow-rs, where maps, lists and sets are only counted.",
         ["ours MB/s", "SDK MB/s"],
         "times",
@@ -84,7 +86,8 @@ def against_boto3(rust: Worker, python: Worker, rounds: int, kinds: list[str]) -
     table = Table(
         "decode-boto3",
         "Decoding beside boto3",
-        "boto3's parser, its `TypeDeserializer` and `pyarrow.Table.from_pylist`, on bytes that are in memory already.",
+        "boto3's parser, its `TypeDeserializer` and `pyarrow.Table.from_pylist`, on bytes that are "
+        "in memory already.",
         ["ours MB/s", "boto3 MB/s"],
         "times",
     )
@@ -128,7 +131,8 @@ def fixed_cost(rust: Worker, rounds: int) -> Table:
     table = Table(
         "decode-fixed",
         "The smallest batches",
-        "Decoding a page of one record or ten and taking the batch, from a decoder that has seen the table before,\n"
+        "Decoding a page of one record or ten and taking the batch, from a decoder that has seen the "
+        "table before,\n"
         "and from one that was just made.",
         ["new decoder"],
         "microseconds",

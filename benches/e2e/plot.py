@@ -36,6 +36,7 @@ def svg(title: str, bars: list[Bar]) -> str:
         if bar.target is not None:
             x = LABEL + bar.target * scale
             parts.append(
-                f'<line x1="{x:.1f}" y1="{y - 3}" x2="{x:.1f}" y2="{y + BAR + 3}" stroke="black" stroke-width="2"/>'
+                f'<line x1="{x:.1f}" y1="{y - 3}" x2="{x:.1f}" y2="{y + BAR + 3}" '
+                'stroke="black" stroke-width="2"/>'
             )
     return "\n".join([*parts, "</svg>", ""])

@@ -85,7 +85,10 @@ def run_once(
 
 def versions(python: Path, names: list[str]) -> Mapping[str, str]:
     """What is installed where a child runs."""
-    code = "import importlib.metadata as m, json, sys; print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
+    code = (
+        "import importlib.metadata as m, json, sys\n"
+        "print(json.dumps({name: m.version(name) for name in sys.argv[1:]}))"
+    )
     done = subprocess.run([str(python), "-c", code, *names], capture_output=True, text=True, check=True)
     found: Mapping[str, str] = json.loads(done.stdout)
     return found

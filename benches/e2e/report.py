@@ -91,12 +91,17 @@ def write(tables: list[Table], software: str, minutes: float, folder: Path, head
         "",
         headline,
         "",
-        f"Measured on {datetime.now(UTC):%d %B %Y} by `make bench` in {minutes:.0f} minutes: {machine()}; {software}.",
-        f"Others kept {load:.1f} cores of the machine busy on average over the last quarter of an hour, this run included.",
+        f"Measured on {datetime.now(UTC):%d %B %Y} by `make bench` in {minutes:.0f} minutes: "
+        f"{machine()}; {software}.",
+        f"Others kept {load:.1f} cores of the machine busy on average over the last quarter of an "
+        f"hour, this run included.",
         "",
-        "Figures of one row come from the same run: each side is measured in turn, again and again, and a ratio is the",
-        "median of the ratios of the turns. Both sides are built with the same flags: the release profile of the wheel,",
-        "for every x86-64 processor, with SIMD chosen at run time where a library does so. MB are 10⁶ bytes of the",
+        "Figures of one row come from the same run: each side is measured in turn, again and again, "
+        "and a ratio is the",
+        "median of the ratios of the turns. Both sides are built with the same flags: the release "
+        "profile of the wheel,",
+        "for every x86-64 processor, with SIMD chosen at run time where a library does so. MB are "
+        "10⁶ bytes of the",
         "answers' JSON. Wherever processor time is meant the table says so.",
         "",
         *(table.markdown() for table in tables),

@@ -1,7 +1,7 @@
 //! The way of the AWS SDK for Rust: its client reads an answer into its own types, then columns are built.
 //!
 //! The columns are known beforehand and built by arrow-rs; maps, lists and sets are counted, not built,
-//! which is in this way's favour.
+//! which is in this way's favour. Changes that come through Kinesis are read by serde_json.
 
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use serde_json::Value as Tree;
+use shardarrow::decode::Format;
 
 use crate::contenders::{Answer, Contender, Workload, schema_of};
 
@@ -33,6 +35,7 @@ impl HttpConnector for Canned {
 enum Client {
     Streams(aws_sdk_dynamodbstreams::Client),
     Table(aws_sdk_dynamodb::Client),
+    Kinesis(aws_sdk_kinesis::Client),
 }
 
 macro_rules! client {
@@ -58,6 +61,9 @@ pub struct Typed {
 impl Typed {
     pub fn new(workload: &Workload) -> Self {
         let client = match &workload.answer {
+            Answer::Records(page) if workload.format != Format::Streams => {
+                Client::Kinesis(client!(aws_sdk_kinesis, page.body.clone()))
+            }
             Answer::Records(page) => Client::Streams(client!(aws_sdk_dynamodbstreams, page.body.clone())),
             Answer::Items(page) => Client::Table(client!(aws_sdk_dynamodb, page.body.clone())),
         };
@@ -85,6 +91,18 @@ impl Typed {
                     self.runtime.block_on(client.scan().table_name("bench").send()).expect("an answer");
                 for item in output.items() {
                     builders.add(|name| item.get(name).map(Value::from));
+                }
+            }
+            Client::Kinesis(client) => {
+                let call = client.get_records().shard_iterator("next").send();
+                let output = self.runtime.block_on(call).expect("an answer");
+                for record in output.records() {
+                    let tree: Tree = serde_json::from_slice(record.data().as_ref()).expect("JSON");
+                    let change = tree.get("dynamodb").unwrap_or(&tree);
+                    let image = change.get("NewImage").or(change.get("Keys")).unwrap_or(change);
+                    builders.add(|name| image.get(name).map(Value::from));
+                    builders.sequences.append_value(record.sequence_number());
+                    builders.event_ids.append_option(record.partition_key());
                 }
             }
         }
@@ -124,6 +142,18 @@ macro_rules! value_from {
 }
 value_from!(StreamValue);
 value_from!(TableValue);
+
+impl<'a> From<&'a Tree> for Value<'a> {
+    fn from(value: &'a Tree) -> Self {
+        let member = value.as_object().and_then(|value| value.iter().next());
+        match member.map(|(kind, value)| (kind.as_str(), value)) {
+            Some(("S", Tree::String(text))) => Self::Text(text),
+            Some(("N", Tree::String(text))) => Self::Number(text),
+            Some(("BOOL", Tree::Bool(value))) => Self::Bool(*value),
+            _ => Self::Other,
+        }
+    }
+}
 
 enum Builder {
     Text(StringBuilder),

@@ -22,17 +22,27 @@ def source(text: str) -> Source:
     stream, and ``kinesis+dynamodb://orders-cdc`` one with a table's changes. A URL takes every option of
     `dynamodb` or `kinesis`: ``schema`` and ``keys`` as ``name:type`` pairs and ``columns`` as names, with
     commas; ``start`` also as ``after:SEQUENCE@SHARD``, and for Kinesis as a moment such as
-    ``2026-11-21T12:00:00Z``.
+    ``2026-11-21T12:00:00Z``. The form of CrateDB's toolkit is understood too:
+    ``kinesis+dynamodb+cdc://KEY:SECRET@host:port/stream?region=…&batch-size=…``.
 
     Raises:
         UsageError: It is not such a URL. The error never shows credentials.
     """
+    if text.startswith(f"{url.TOOLKIT_SCHEME}://"):
+        return _of_toolkit(text)
     scheme, name, options = url.parse(text, ["dynamodb", "kinesis", "kinesis+dynamodb"])
     if scheme == "dynamodb":
         return DynamoDB(table=name, **url.convert(options, _OF_TABLE))  # type: ignore[arg-type]
     if scheme == "kinesis+dynamodb" and options.setdefault("format", "dynamodb") != "dynamodb":
         raise UsageError(f"a {scheme}:// URL has the format dynamodb; write kinesis:// for another one")
     return Kinesis(name=name, **url.convert(options, _OF_STREAM))  # type: ignore[arg-type]
+
+
+def _of_toolkit(text: str) -> Source:
+    """The form of CrateDB's toolkit; see `url.toolkit`."""
+    said = url.toolkit(text)
+    reading, shards = said.reading, said.create_shards
+    return Kinesis(name=said.stream, reading=reading, create_shards=shards, **said.source)  # type: ignore[arg-type]
 
 
 def _start_of_stream(option: str, value: str) -> object:
@@ -45,7 +55,7 @@ def _start_of_stream(option: str, value: str) -> object:
 
 def _converters(kind: type[Source], named: str) -> dict[str, Callable[[str, str], object]]:
     return {
-        **{field.name: url.text for field in fields(kind) if field.name != named},
+        **{field.name: url.text for field in fields(kind) if field.name not in (named, "reading")},
         **dict.fromkeys(TIMEOUTS, url.number),
         "schema": url.types,
         "columns": url.names,
@@ -66,4 +76,5 @@ _OF_STREAM: _Converters = {
     **_converters(Kinesis, "name"),
     "start": _start_of_stream,
     "keys": url.types,
+    "create_shards": url.whole,
 }

@@ -89,11 +89,6 @@ class DynamoDB(Source):
                 f'on_gap="resnapshot" scans a table again and follows its newest stream, but {self.table!r} '
                 "is one stream; name the table instead"
             )
-        if options.get("on_gap") == "resnapshot" and self.changes is not None:
-            raise UsageError(
-                'on_gap="resnapshot" does not work yet with changes= through Kinesis; pass "fail" or '
-                '"continue", or load into another table to scan again'
-            )
         snapshot = {**self._snapshot_config(), **scan}
         return stream_config(self._start_config(), options, snapshot)
 
@@ -120,7 +115,7 @@ class DynamoDB(Source):
         }
         if self._channel is None:
             return {"dynamodb": table}
-        stream = {"stream": self._channel, "keys": [], "fan_out": None, "connection": table["connection"]}
+        stream = {"stream": self._channel, "keys": [], "connection": table["connection"]}
         return {"through": {"table": table, "stream": stream}}
 
     def _decode_config(self, on_bad_record: str) -> dict[str, Any]:

@@ -10,7 +10,15 @@ from typing import Any, ClassVar, Literal
 
 from shardarrow import _native
 from shardarrow.errors import UsageError
-from shardarrow.options import ArrowSchema, KinesisStart, keys_config, kinesis_start_config, stream_config
+from shardarrow.options import (
+    STREAM_DEFAULTS,
+    ArrowSchema,
+    KinesisStart,
+    at_least_one,
+    keys_config,
+    kinesis_start_config,
+    stream_config,
+)
 from shardarrow.source import Source
 
 
@@ -25,6 +33,9 @@ class Kinesis(Source):
     start: KinesisStart = "earliest"
     others: Literal["earliest", "latest"] | None = None
     fan_out: str | None = None
+    create_shards: int | None = None
+    reading: Mapping[str, Any] | None = None
+    """Options of a stream that hold where none are given; a URL in another tool's form has them."""
 
     _MADE_BY: ClassVar[str] = "kinesis"
     _NAMED_BY: ClassVar[str] = "name"
@@ -40,6 +51,8 @@ class Kinesis(Source):
         if not isinstance(self.fan_out, str | None) or self.fan_out == "":
             raise UsageError(f"fan_out= must be a consumer's name or its ARN, not {self.fan_out!r}")
         super().__post_init__()
+        if self.create_shards is not None:
+            at_least_one("create_shards", self.create_shards)
         if self.format != "dynamodb":
             for option, given in (
                 ("keys", self.keys is not None),
@@ -72,6 +85,7 @@ class Kinesis(Source):
             "stream": self.name,
             "keys": keys_config(self.keys),
             "fan_out": self.fan_out,
+            "create_shards": self.create_shards,
             "connection": self._connection_config(),
         }
         return {"kinesis": stream}
@@ -82,6 +96,8 @@ class Kinesis(Source):
                 'on_gap="resnapshot" scans a table again, and a Kinesis stream has none; '
                 'pass "fail" or "continue"'
             )
+        given = {name: value for name, value in options.items() if value != STREAM_DEFAULTS.get(name)}
+        options = {**options, **(self.reading or {}), **given}
         return stream_config(kinesis_start_config(self.start, self.others), options, scan)
 
     def _decode_config(self, on_bad_record: str) -> dict[str, Any]:
@@ -127,6 +143,7 @@ def kinesis(
     start: KinesisStart = "earliest",
     others: Literal["earliest", "latest"] | None = None,
     fan_out: str | None = None,
+    create_shards: int | None = None,
     region: str | None = None,
     endpoint_url: str | None = None,
     profile: str | None = None,
@@ -169,6 +186,8 @@ def kinesis(
         fan_out: The name of a consumer, which is registered where the stream has none of that name, or
             the ARN of one that is. No two readers can share a consumer. It stays registered until
             `deregister`.
+        create_shards: With how many shards the stream is made when it is not there; by default that is an
+            error.
         region: Such as ``"eu-west-1"``. The connection's options are those of `dynamodb`.
         endpoint_url: Where the service is, if not at AWS.
         profile: A profile of the AWS configuration files.

@@ -12,7 +12,7 @@ pub(super) use self::text::Text;
 
 use self::brackets::Brackets;
 use self::text::hex4;
-use super::scan::{nested_len, specials};
+use super::scan::{is_plain, nested_len, specials};
 
 /// Why decoding stopped.
 #[derive(Debug)]
@@ -264,6 +264,9 @@ impl<'a> Cursor<'a> {
     /// Passes what stands for itself in a string; returns the byte that does not.
     #[inline]
     fn pass_plain(&mut self) -> Option<u8> {
+        while self.ahead().is_some_and(is_plain) {
+            self.at += 64;
+        }
         while let Some(block) = self.rest().first_chunk::<16>() {
             let found = specials(block);
             if found != 0 {

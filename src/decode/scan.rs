@@ -15,6 +15,16 @@ pub(super) fn specials(block: &[u8; 16]) -> u32 {
     portable::specials(block)
 }
 
+/// Whether no byte of a block ends a plain run within a string.
+#[inline]
+pub(super) fn is_plain(block: &[u8; 64]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the function needs SSE2 and nothing else, and every x86-64 processor has it.
+    return unsafe { sse2::is_plain(block) };
+    #[cfg(not(target_arch = "x86_64"))]
+    portable::is_plain(block)
+}
+
 /// Marks the points in a block; bit i stands for byte i.
 #[inline]
 pub(super) fn points(block: &[u8; 16]) -> u32 {
@@ -153,11 +163,25 @@ mod sse2 {
     #[inline]
     #[target_feature(enable = "sse2")]
     pub(super) fn specials(block: &[u8; 16]) -> u32 {
-        let bytes = load(block);
+        mask(special(load(block)))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub(super) fn is_plain(block: &[u8; 64]) -> bool {
+        let [a, b, c, d] = block.as_chunks::<16>().0 else { return false };
+        let [a, b, c, d] = [a, b, c, d].map(|part| special(load(part)));
+        mask(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))) == 0
+    }
+
+    /// Ones in each byte that is special.
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn special(bytes: __m128i) -> __m128i {
         let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
         let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
         let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-        mask(_mm_or_si128(_mm_or_si128(quote, backslash), control))
+        _mm_or_si128(_mm_or_si128(quote, backslash), control)
     }
 
     #[inline]
@@ -219,6 +243,10 @@ mod portable {
         (quote | backslash | control) & HIGHS
     }
 
+    pub(super) fn is_plain(block: &[u8; 64]) -> bool {
+        block.as_chunks::<16>().0.iter().all(|part| specials(part) == 0)
+    }
+
     pub(super) fn digits(block: &[u8; 16]) -> u32 {
         let mark = |(place, byte): (usize, &u8)| u32::from(byte.is_ascii_digit()) << place;
         block.iter().enumerate().map(mark).sum()
@@ -276,6 +304,18 @@ mod tests {
             }
             prop_assert_eq!(first_bit(specials(&block)), first_special(&block));
             prop_assert_eq!(first_bit(portable::specials(&block)), first_special(&block));
+        }
+
+        #[test]
+        fn a_plain_block_has_no_special_byte(mut block in prop::collection::vec(b' '..=0xff, 64), at in 0usize..200, special in 0u8..=0x22) {
+            block.iter_mut().filter(|byte| matches!(**byte, b'"' | b'\\')).for_each(|byte| *byte = b'x');
+            if let Some(place) = block.get_mut(at) {
+                *place = special;
+            }
+            let plain = block.iter().all(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            let block: &[u8; 64] = block.as_slice().try_into().unwrap();
+            prop_assert_eq!(is_plain(block), plain);
+            prop_assert_eq!(portable::is_plain(block), plain);
         }
 
         #[test]

@@ -42,8 +42,8 @@ pub(super) enum SourceConfig {
     Kinesis(KinesisConfig),
     /// A table whose changes come through a Kinesis stream.
     Through {
-        table: TableConfig,
-        stream: KinesisConfig,
+        table: Box<TableConfig>,
+        stream: Box<KinesisConfig>,
     },
 }
 
@@ -64,6 +64,8 @@ pub(super) struct KinesisConfig {
     keys: Vec<KeyAttribute>,
     /// A consumer's name or ARN: records are pushed to it instead of being polled for.
     fan_out: Option<String>,
+    /// With how many shards the stream is made when it is not there.
+    create_shards: Option<i32>,
 }
 
 #[derive(Deserialize)]
@@ -194,7 +196,8 @@ impl SourceConfig {
 
 impl KinesisConfig {
     fn into_source(self) -> Result<Arc<dyn Source>> {
-        let kinesis = Kinesis::new(&self.stream, self.connection)?.with_keys(self.keys);
+        let kinesis = Kinesis::new(&self.stream, self.connection)?;
+        let kinesis = kinesis.with_keys(self.keys).with_creation(self.create_shards);
         Ok(match &self.fan_out {
             Some(consumer) => Arc::new(FanOut::new(kinesis, consumer)?),
             None => Arc::new(kinesis),

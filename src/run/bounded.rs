@@ -14,7 +14,9 @@ impl Run {
         if waits || !ready || self.reads_old_stream() || !self.all_have_passed(self.opened_at, now) {
             return Ok(());
         }
-        self.flush()?;
+        if !broken::is("last-rows-kept-back") {
+            self.flush()?;
+        }
         self.stage = Stage::Over;
         self.actions.push(Action::End);
         Ok(())

@@ -31,7 +31,7 @@ pub(super) struct Discovery {
     pub(super) explained: BTreeSet<ShardId>,
     pub(super) status: Option<StreamStatus>,
     asked: Option<Scope>,
-    asked_at: Now,
+    pub(super) asked_at: Now,
     pub(super) full_due: Now,
     pub(super) backoff: Backoff,
     pub(super) failing: Option<Now>,
@@ -93,7 +93,8 @@ impl Discovery {
     /// Whether an ended shard may still have children that no listing has shown.
     pub(super) fn is_expecting(&self, id: &ShardId) -> bool {
         let open = !matches!(self.status, Some(StreamStatus::Disabled));
-        open && self.children.get(id).is_some_and(|pursuit| pursuit.tries < CHILDLESS)
+        open && !broken::is("childless-at-once")
+            && self.children.get(id).is_some_and(|pursuit| pursuit.tries < CHILDLESS)
     }
 
     pub(super) fn restart(&mut self, now: Now) {
@@ -206,7 +207,7 @@ impl Run {
         self.discovery.status = Some(listing.status);
         // It can be changed while the stream is read, and what is too old then is trimmed at once.
         self.description.retention = listing.retention.unwrap_or(self.description.retention);
-        let pause = if listing.complete {
+        let pause = if listing.complete || broken::is("part-of-a-listing-believed") {
             self.graph.reconcile(&listing.shards, now);
             self.options.discovery_interval
         } else {
@@ -252,6 +253,9 @@ impl Run {
     /// Every later shard is read from its beginning.
     pub(super) fn discover(&mut self, id: &ShardId) {
         let verified = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
+        // Of parents that nobody has seen nothing is known: then it is as old as the shard that waits longest.
+        let oldest = || self.graph.unfinished().filter_map(|id| self.verified(id)).min();
+        let verified = verified.or_else(oldest);
         let mut state = start::at_beginning(self.graph.parents(id), verified);
         if broken::is("latest-for-children") && self.options.start == Start::Latest {
             state.created_before = self.server.map(|(time, _)| time);
@@ -268,7 +272,10 @@ impl Run {
             self.graph.orphans().map(|(child, parent)| (child.clone(), parent.clone())).collect();
         for (child, parent) in orphans {
             let history = self.discovery.explained.contains(&child);
-            if self.discovery.explained.insert(parent.clone()) && !history {
+            if self.discovery.explained.insert(parent.clone())
+                && !history
+                && !broken::is("orphans-in-silence")
+            {
                 let cause =
                     format!("the shard is the parent of {child} and was gone before it could be read");
                 self.lose(self.gap(Some(&parent), Some(Position::Beginning), cause, now))?;
@@ -315,11 +322,12 @@ impl Run {
     fn forget_aged_out(&mut self, now: Now) {
         let Some(server_now) = self.server_now(now) else { return };
         let shards = &self.frontier.state().checkpoint.shards;
+        let aged_out = if broken::is("forgotten-at-once") { 0 } else { AGED_OUT };
         let aged = |id: &ShardId, state: &ShardState| {
-            self.graph.is_gone(id)
+            (self.graph.is_gone(id) || broken::is("finished-shard-forgotten-too-early"))
                 && state
                     .finished
-                    .is_some_and(|finished| server_now - finished > AGED_OUT * self.description.retention)
+                    .is_some_and(|finished| server_now - finished > aged_out * self.description.retention)
         };
         let old: Vec<_> =
             shards.iter().filter(|(id, state)| aged(id, state)).map(|(id, _)| id.clone()).collect();
@@ -331,55 +339,6 @@ impl Run {
             self.frontier.state_mut().checkpoint.shards.remove(&id);
             self.saving.changed = true;
         }
-    }
-
-    /// A missing cursor is believed when the listing shows the shard closed, or names it as a parent.
-    /// A listing that was asked for afterwards and shows neither means: read on.
-    fn settle_ends(&mut self, scope: &Scope, listing: &Listing, now: Now) -> Result<()> {
-        let ending: Vec<_> = self
-            .readers
-            .values()
-            .filter(|reader| reader.phase == Phase::Ending)
-            .map(|r| r.id.clone())
-            .collect();
-        let fresh = *scope == Scope::Full && listing.complete;
-        for id in ending {
-            if self.believes_end(&id) {
-                self.finish(&id, now)?;
-            } else if self.is_end_confirmed(&id) {
-                self.read_again(&id, now);
-            } else if let Some(reader) = self.readers.get_mut(&id)
-                && fresh
-                && reader.due <= self.discovery.asked_at
-            {
-                reader.reopen(now + UNSETTLED);
-                self.schedule(&id);
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_end_confirmed(&self, id: &ShardId) -> bool {
-        self.is_listed_closed(id) || self.graph.is_gone(id)
-    }
-
-    pub(super) fn is_listed_closed(&self, id: &ShardId) -> bool {
-        self.graph.is_closed(id) || self.graph.children(id).next().is_some()
-    }
-
-    /// Where last pages name the children of their shard, one that names none is believed when it was
-    /// asked for after the shard had closed: before that, records may have come behind it.
-    pub(super) fn believes_end(&self, id: &ShardId) -> bool {
-        let late = self.readers.get(id).is_some_and(|reader| reader.asked_closed);
-        let behind = late || !self.options.terms.tells_lag || self.graph.is_gone(id);
-        behind && self.is_end_confirmed(id) || broken::is("end-without-proof")
-    }
-
-    fn read_again(&mut self, id: &ShardId, now: Now) {
-        if let Some(reader) = self.readers.get_mut(id) {
-            reader.reopen(now);
-        }
-        self.schedule(id);
     }
 
     fn pursue(&mut self, scope: &Scope, now: Now) {

@@ -145,9 +145,12 @@ impl Run {
         self.changes_gathered + held
     }
 
-    /// How long ago every shard was known to be read to its end.
+    /// How long ago every shard was known to be read to its end. The children of a shard that ended
+    /// begin where it did, so while they are awaited it stands for them.
     fn unread(&self, now: Now) -> Option<Millis> {
-        let oldest = self.graph.unfinished().filter_map(|id| self.verified(id)).min()?;
+        let awaited = |id: &&ShardId| self.graph.is_finished(id) && self.discovery.is_expecting(id);
+        let unread = self.graph.unfinished().chain(self.readers.keys().filter(awaited));
+        let oldest = unread.filter_map(|id| self.verified(id)).min()?;
         Some((self.server_now(now)? - oldest).max(0))
     }
 

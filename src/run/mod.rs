@@ -29,10 +29,12 @@ use crate::snapshot::Snapshot;
 mod bounded;
 mod discovery;
 mod doubt;
+mod ends;
 mod health;
 mod message;
 mod metrics;
 mod options;
+mod places;
 mod reading;
 mod replaced;
 mod saving;
@@ -239,6 +241,9 @@ impl Run {
 
     fn taken(&mut self, batch: u64) {
         self.frontier.taken(batch);
+        if broken::is("taken-is-done") {
+            self.frontier.done(batch, false);
+        }
         if let Some(bytes) = self.waiting.remove(&batch) {
             self.memory.hand_out(bytes);
         }
@@ -269,9 +274,12 @@ impl Run {
 
     /// Hands on the rows gathered, and gives the facts that came with them their place in the order.
     fn flush(&mut self) -> Result<()> {
+        if broken::is("half-of-the-facts") {
+            self.deltas.truncate(self.deltas.len() / 2);
+        }
         let batch = self.batcher.flush(self.epoch)?;
         let schema = self.batcher.decoder().schema_state();
-        if self.saving.schema.as_ref() != Some(&schema) {
+        if self.saving.schema.as_ref() != Some(&schema) && !broken::is("schema-not-saved") {
             self.saving.schema = Some(schema.clone());
             self.deltas.push(Delta::Schema(schema));
         }
@@ -298,7 +306,7 @@ impl Run {
     fn flush_when_due(&mut self, now: Now) -> Result<()> {
         let aged = self.batcher.due_at().is_some_and(|due| due <= now);
         let stuck = self.saving.starved && self.waiting.is_empty();
-        if self.batcher.is_empty() || aged || stuck {
+        if self.batcher.is_empty() || (aged && !broken::is("batch-never-due")) || stuck {
             self.flush()?;
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! The readers: giving each its turn, taking what it brings, ending it.
 
-use super::discovery::UNSETTLED;
 use super::*;
 use crate::checkpoint::QuarantinedRecord;
 use crate::decode::{Pushed, Quarantined, Skip};
@@ -20,7 +19,9 @@ impl Run {
         let parents = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
         let Some(start) = self.starts.get(id) else { return };
         let verified = start.verified.max(parents);
-        let mut reader = Reader::new(id.clone(), start.position.clone(), verified, self.options.terms);
+        let position =
+            if broken::is("resumed-at-the-beginning") { Position::Beginning } else { start.position.clone() };
+        let mut reader = Reader::new(id.clone(), position, verified, self.options.terms);
         reader.created_before = start.created_before;
         if broken::is("latest-moves") && self.resumed && start.created_before.is_some() {
             reader.created_before = self.opened_at;
@@ -40,7 +41,7 @@ impl Run {
 
     /// Asks for the readers whose moment has come, as far as memory goes.
     pub(super) fn ask_readers(&mut self, now: Now) -> Result<()> {
-        self.saving.starved = false;
+        self.saving.starved &= broken::is("starved-for-ever");
         if !self.may_read_shards() {
             return Ok(());
         }
@@ -90,7 +91,7 @@ impl Run {
     /// and it is not known to refuse every trimmed position, so the age of what is verified decides
     /// whether something may be missing.
     fn ask_to_open(&mut self, id: &ShardId, now: Now) -> Result<()> {
-        if self.may_have_lost(id, now) {
+        if self.may_have_lost(id, now) && !broken::is("old-position-believed") {
             self.lose_to_retention(id, now)?;
             if let Some(reader) = self.readers.get_mut(id) {
                 reader.start_over();
@@ -99,6 +100,8 @@ impl Run {
         let server_now = self.server_now(now);
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
         let Some(Want::Open(at)) = reader.want() else { return Ok(()) };
+        let start_at_latest = broken::is("latest-on-a-child") && !self.graph.parents(id).is_empty();
+        let expired = broken::is("latest-after-an-expired-cursor") && reader.counts.expired > 0;
         reader.asking(now);
         reader.phase = Phase::Opening;
         let at = match at {
@@ -107,6 +110,8 @@ impl Run {
             OpenAt::Beginning if self.snapshot.is_some() && broken::is("latest-at-the-first-drain") => {
                 OpenAt::Latest
             }
+            OpenAt::Beginning if start_at_latest => OpenAt::Latest,
+            _ if expired => OpenAt::Latest,
             at => at,
         };
         self.shards_asked += 1;
@@ -174,11 +179,11 @@ impl Run {
         if page.server_time > self.server_now(now) {
             self.saw_server_time(page.server_time, now);
         }
+        if page.next.is_none() && broken::is("last-page-dropped") {
+            return Ok(false);
+        }
         let mut from = page.records.start;
         let mut found = false;
-        if page.next.is_none() && broken::is("last-page-dropped") {
-            return Ok(found);
-        }
         loop {
             let Some(reader) = self.readers.get(id) else { return Ok(found) };
             let skip = Skip { created_before: reader.created_before, through: reader.through() };
@@ -193,7 +198,7 @@ impl Run {
                 self.flush()?;
             }
             match rest {
-                Some(offset) if offset > from => from = offset,
+                Some(offset) if offset > from && !broken::is("rest-of-a-page-dropped") => from = offset,
                 _ => break,
             }
         }
@@ -222,13 +227,20 @@ impl Run {
             }
             reader.position = to.clone();
         }
-        self.deltas.push(Delta::Advance { shard: id.clone(), to, newest: pushed.newest });
+        let delta = Delta::Advance { shard: id.clone(), to, newest: pushed.newest };
+        if broken::is("position-ahead-of-its-rows") {
+            self.frontier.push(vec![delta], None);
+        } else {
+            self.deltas.push(delta);
+        }
     }
 
     pub(super) fn quarantine(&mut self, id: &ShardId, records: Vec<Quarantined>) {
         for record in records {
             self.warn(format!("quarantined a record of {id}: {}", record.reason));
-            self.deltas.push(Delta::Quarantine(QuarantinedRecord { shard: id.clone(), record }));
+            if !broken::is("quarantine-not-written") {
+                self.deltas.push(Delta::Quarantine(QuarantinedRecord { shard: id.clone(), record }));
+            }
         }
     }
 
@@ -252,6 +264,9 @@ impl Run {
         let closed = self.graph.is_closed(id);
         let idle = Idle { poll_interval: self.poll_interval(), closed };
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
+        if !found && broken::is("empty-page-is-the-end") {
+            return self.finish(id, now);
+        }
         if found {
             reader.progressed(page, now);
         } else if let Some(at) = reader.found_nothing(page, &idle, now) {
@@ -265,52 +280,11 @@ impl Run {
         Ok(())
     }
 
-    /// The last page of a shard may name those that go on where it ends. Other parents of theirs
-    /// may be new.
-    fn meet_children(&mut self, page: &Page, now: Now) -> Result<()> {
-        if page.children.is_empty() {
-            return Ok(());
-        }
-        for child in &page.children {
-            self.graph.observe(child);
-        }
-        if self.graph.unsettled() {
-            self.discovery.list_by(now + UNSETTLED);
-        }
-        self.settle_discoveries(now)
-    }
-
-    /// The service gave no next cursor. The end is believed when the page names the children, or when
-    /// a listing agrees.
-    fn end_of_shard(&mut self, id: &ShardId, names_children: bool, now: Now) -> Result<()> {
-        if names_children || self.believes_end(id) {
-            return self.finish(id, now);
-        }
-        self.discovery.pursue_children(id, now);
-        self.discovery.list_by(now + Duration::from_millis(100));
-        Ok(())
-    }
-
-    /// Everything in the shard has its place: its children may go on.
-    pub(super) fn finish(&mut self, id: &ShardId, now: Now) -> Result<()> {
-        let at = self.server_now(now).unwrap_or(0);
-        if let Some(reader) = self.readers.get_mut(id) {
-            reader.phase = Phase::Finished;
-        }
-        self.graph.finish(id);
-        self.deltas.push(Delta::Finish { shard: id.clone(), at });
-        if self.graph.children(id).next().is_none() {
-            self.discovery.pursue_children(id, now);
-        }
-        self.look_around_when_all_read(now);
-        self.activate_ready(now);
-        Ok(())
-    }
-
     pub(super) fn reader_failed(&mut self, id: &ShardId, error: Error, now: Now) -> Result<()> {
         let limits = Limits { stall_timeout: self.options.stall_timeout };
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
         match reader.failed(error, &limits, &mut self.jitter, now) {
+            Reaction::Retry if broken::is("failed-reader-forgotten") => {}
             Reaction::Retry => self.schedule(id),
             Reaction::Doubt => self.doubt(id, now)?,
             Reaction::Fail(error) => return Err(error),

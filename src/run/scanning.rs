@@ -175,7 +175,9 @@ impl Run {
 
     fn used_items(&mut self, page: ItemsPage, now: Now) -> Result<()> {
         let ItemsPage { segment, next, scanned, units, .. } = page;
-        let delta = Delta::Scanned { segment, after: next.clone(), items: scanned };
+        let other = Segment { index: (segment.index + 1) % segment.total.max(1), ..segment };
+        let of = if broken::is("key-of-another-segment") { other } else { segment };
+        let delta = Delta::Scanned { segment: of, after: next.clone(), items: scanned };
         if broken::is("segment-ahead-of-its-rows") {
             self.frontier.push(vec![delta], None);
         } else {
@@ -217,10 +219,14 @@ impl Run {
 
     /// The snapshot is ready when every shard has passed the end of the scan.
     pub(super) fn become_ready(&mut self, now: Now) -> Result<()> {
-        let waits = |snapshot: &&Snapshot| snapshot.slice() == Slice::Over && !snapshot.is_ready();
+        let waits = |snapshot: &&Snapshot| {
+            (snapshot.slice() == Slice::Over || broken::is("ready-before-the-scan-ends"))
+                && !snapshot.is_ready()
+        };
         let Some(ended) = self.snapshot.as_ref().filter(waits).map(Snapshot::ended) else { return Ok(()) };
         let alone = self.options.snapshot.scan_only;
-        if alone || self.stage != Stage::Running || !self.all_have_passed(ended, now) {
+        let passed = self.all_have_passed(ended, now) || broken::is("ready-before-the-drain");
+        if alone || self.stage != Stage::Running || !passed {
             return Ok(());
         }
         if let Some(snapshot) = &mut self.snapshot {
@@ -254,7 +260,7 @@ impl Run {
     pub(super) fn begin_epoch(&mut self, now: Now) -> Result<()> {
         self.wants_epoch = false;
         self.flush()?;
-        self.epoch += 1;
+        self.epoch += u64::from(!broken::is("epoch-not-raised"));
         self.deltas.push(Delta::Epoch { epoch: self.epoch });
         self.flush()?;
         self.forget_shards(now);

@@ -4,7 +4,7 @@ use super::*;
 use crate::checkpoint::FORMAT;
 
 /// What the oldest retained records may lose while they are being read for the first time.
-const EARLIEST_SLACK: Millis = 15 * 60 * 1000;
+pub(super) const EARLIEST_SLACK: Millis = 15 * 60 * 1000;
 
 /// `latest` leaves out records created this long before the moment of the start: the service
 /// rounds creation times down to the second, and its clocks differ a little.
@@ -66,7 +66,7 @@ pub(super) fn remembered(checkpoint: &Checkpoint) -> ShardGraph {
 /// The state of a shard about which nothing is known but its place in the tree.
 pub(super) fn at_beginning(parents: &[ShardId], verified: Option<Millis>) -> ShardState {
     ShardState {
-        parents: parents.to_vec(),
+        parents: if broken::is("parents-not-saved") { Vec::new() } else { parents.to_vec() },
         position: Position::Beginning,
         created_before: None,
         verified,
@@ -181,7 +181,8 @@ impl Run {
         let kept = listing.server_time.map(|time| time - self.description.retention + EARLIEST_SLACK);
         for shard in &listing.shards {
             let mut state = at_beginning(&shard.parents, kept.max(Some(moment)));
-            state.created_before = Some(moment);
+            state.created_before =
+                Some(if broken::is("moment-a-minute-late") { moment + 60_000 } else { moment });
             self.remember(&shard.id, state);
         }
     }
@@ -189,7 +190,7 @@ impl Run {
     /// Closed shards are history; open ones start at their end: at this moment, where they can be
     /// opened at one. Otherwise, until a cursor has fixed the moment, a shard is one to read from its
     /// beginning without its older records.
-    fn start_at_latest(&mut self, shards: Vec<ShardId>, listing: &Listing) {
+    pub(super) fn start_at_latest(&mut self, shards: Vec<ShardId>, listing: &Listing) {
         let time = listing.server_time;
         let needs_cursors = !self.options.terms.opens_at_time || time.is_none();
         for id in shards {
@@ -204,76 +205,6 @@ impl Run {
                 }
             }
             self.remember(&id, state);
-        }
-    }
-
-    fn start_at(
-        &mut self,
-        positions: Vec<(Option<ShardId>, Position)>,
-        others: Others,
-        listing: &Listing,
-    ) -> Result<()> {
-        let mut placed = BTreeSet::new();
-        for (shard, position) in positions {
-            let id = self.named_shard(shard, &position)?;
-            for ancestor in self.graph.ancestors(&id) {
-                let mut state = at_beginning(self.graph.parents(&ancestor), None);
-                state.finished = Some(listing.server_time.unwrap_or(0));
-                self.graph.finish(&ancestor);
-                self.remember(&ancestor, state);
-                placed.insert(ancestor);
-            }
-            for descendant in self.graph.descendants(&id) {
-                placed.insert(descendant);
-            }
-            let mut state = at_beginning(self.graph.parents(&id), None);
-            state.position = position;
-            self.remember(&id, state);
-            placed.insert(id);
-        }
-        let descendants: Vec<_> =
-            placed.iter().filter(|id| !self.starts.contains_key(*id)).cloned().collect();
-        for id in descendants {
-            let state = at_beginning(self.graph.parents(&id), None);
-            self.remember(&id, state);
-        }
-        let rest = self.graph.ids().filter(|id| !placed.contains(*id)).cloned().collect::<Vec<_>>();
-        match others {
-            Others::Latest => self.start_at_latest(rest, listing),
-            Others::Earliest => {
-                let verified =
-                    listing.server_time.map(|time| time - self.description.retention + EARLIEST_SLACK);
-                for id in rest {
-                    let state = at_beginning(self.graph.parents(&id), verified);
-                    self.remember(&id, state);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn named_shard(&self, shard: Option<ShardId>, position: &Position) -> Result<ShardId> {
-        if let Some(id) = shard {
-            if self.graph.contains(&id) {
-                return Ok(id);
-            }
-            let known: Vec<_> = self.graph.ids().map(ShardId::as_str).collect();
-            return Err(Error::usage(format!(
-                "start names shard {id}, which the stream does not list; its shards are {}",
-                abridged(&known)
-            )));
-        }
-        let candidates: Vec<_> = match position.sequence() {
-            Some(number) => self.graph.holding(number).map(ShardId::as_str).collect(),
-            None => self.graph.ids().map(ShardId::as_str).collect(),
-        };
-        match candidates.as_slice() {
-            [one] => Ok((*one).into()),
-            [] => Err(Error::usage(format!("no listed shard can hold the start {position}"))),
-            several => Err(Error::usage(format!(
-                "the start {position} can be in any of {}; name one with shard=",
-                abridged(several)
-            ))),
         }
     }
 
@@ -325,7 +256,12 @@ impl Run {
                 reader.opened(opened.cursor, now);
                 reader.due = now;
             }
-            Err(error) if error.retryable() || error.kind() == ErrorKind::NotFound => reader.reopen(now),
+            Err(error)
+                if error.retryable()
+                    || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AccessDenied) =>
+            {
+                reader.reopen(now);
+            }
             Err(error) => return Err(error),
         }
         if self.discovery.capture.is_empty() {
@@ -346,7 +282,8 @@ impl Run {
             .collect();
         for id in left_out {
             let mut state = at_beginning(self.graph.parents(&id), Some(time));
-            state.created_before = Some(time - LATEST_SLACK);
+            let slack = if broken::is("latest-by-another-clock") { -60_000 } else { LATEST_SLACK };
+            state.created_before = Some(time - slack);
             if let Some(reader) = self.readers.get_mut(&id) {
                 (reader.created_before, reader.verified) = (state.created_before, state.verified);
             }
@@ -381,16 +318,6 @@ impl Run {
 fn born(id: &ShardId) -> Option<Millis> {
     let digits = id.as_str().strip_prefix("shardId-")?.get(..20)?;
     digits.parse().ok().filter(|born| *born > 0)
-}
-
-/// A list that stays readable: the first few names and how many more there are.
-fn abridged(names: &[&str]) -> String {
-    const SHOWN: usize = 5;
-    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 #[cfg(test)]

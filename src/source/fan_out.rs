@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::types::StartingPosition;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::aws::arn::ConsumerTarget;
 use crate::aws::capture::Keep;
@@ -45,6 +46,10 @@ const OPERATION: &str = "SubscribeToShard";
 /// A shard is pushed at most 2 MB a second (API reference), several events of them, a third more as
 /// base64. Only one record of the larger kind passes 4 MiB, and such an event is still read.
 const PAGE_BYTES: usize = 4 << 20;
+
+/// As many pages as the default `memory_limit` has room for. Where more shards are read, each waits
+/// less for an event, so that all have their turn as often.
+const AT_ONCE: u32 = 64;
 
 /// One Kinesis stream, and the consumer its records are pushed to.
 #[derive(Debug)]
@@ -89,9 +94,12 @@ impl FanOut {
 
     async fn fetch(&self, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
         let place = Place::read(cursor)?;
-        let told = match self.next(shard, &place).await {
+        let consumer = self.active_consumer().await?;
+        let told = match self.next(shard, &place, &consumer).await {
             Ok(told) => told,
-            Err(error) if self.lost_consumer(&error).await? => Told::Nothing,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.is_lost(&consumer).await? => {
+                Told::Nothing
+            }
             Err(error) => return Err(error.with_shard(shard)),
         };
         match told {
@@ -105,9 +113,8 @@ impl FanOut {
         }
     }
 
-    async fn next(&self, shard: &ShardId, place: &Place) -> Result<Told> {
+    async fn next(&self, shard: &ShardId, place: &Place, consumer: &Arc<str>) -> Result<Told> {
         let clients = self.clients().await?;
-        let consumer = self.active_consumer().await?;
         let subject = format!("shard {shard}");
         let call = Call {
             service: "kinesis",
@@ -118,9 +125,16 @@ impl FanOut {
         };
         let jitter = lock(&self.jitter).draw();
         let subscription = self.subscription(shard);
+        let deadline = Instant::now() + self.wait();
         let mut subscription = subscription.lock().await;
-        let subscribe = |place: Place| subscribe(clients.clone(), consumer, shard.clone(), place);
-        subscription.next(place, subscribe, &call, jitter).await
+        let subscribe = |place: Place| subscribe(clients.clone(), consumer.clone(), shard.clone(), place);
+        subscription.next(place, deadline, subscribe, &call, jitter).await
+    }
+
+    /// How long one fetch waits for an event.
+    fn wait(&self) -> Duration {
+        let shards = u32::try_from(lock(&self.subscriptions).len()).unwrap_or(u32::MAX);
+        self.rules.wait.mul_f64(f64::from(AT_ONCE) / f64::from(shards.max(AT_ONCE)))
     }
 
     fn subscription(&self, shard: &ShardId) -> Arc<tokio::sync::Mutex<Subscription>> {
@@ -143,15 +157,15 @@ impl FanOut {
 
     /// Whether the consumer was removed under us. It is found or registered anew then: another one of
     /// its name has another ARN, but the positions in the shards are the same for all.
-    async fn lost_consumer(&self, error: &Error) -> Result<bool> {
-        if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InUse) {
-            return Ok(false);
-        }
+    async fn is_lost(&self, consumer: &str) -> Result<bool> {
         let mut active = self.active.lock().await;
-        let Some(known) = active.as_ref() else { return Ok(false) };
+        if active.as_deref() != Some(consumer) {
+            // Another shard was first to find out.
+            return Ok(true);
+        }
         let stream = self.kinesis.describe().await?;
         let clients = self.clients().await?;
-        if self.consumer(clients, &stream.table_arn).is_still(known).await? {
+        if self.consumer(clients, &stream.table_arn).is_still(consumer).await? {
             return Ok(false);
         }
         *active = None;

@@ -1,5 +1,6 @@
 //! Kinesis Data Streams, read by polling.
 
+pub(crate) mod create;
 mod describe;
 mod listing;
 #[cfg(test)]
@@ -63,6 +64,8 @@ pub struct Kinesis {
     connection: Connection,
     /// Of the table whose changes are in the stream, where they are known.
     keys: Vec<KeyAttribute>,
+    /// With how many shards the stream is made when it is not there.
+    create_shards: Option<i32>,
     /// Made at the first call: a source is a description until then.
     room: OnceCell<Room>,
 }
@@ -83,7 +86,7 @@ impl Kinesis {
         let target = KinesisTarget::parse(target)?;
         connection.check()?;
         connection.region_for(target.region())?;
-        Ok(Self { target, connection, keys: Vec::new(), room: OnceCell::new() })
+        Ok(Self { target, connection, keys: Vec::new(), create_shards: None, room: OnceCell::new() })
     }
 
     /// The keys of the table whose changes are in the stream, hash key first: the service does not
@@ -91,6 +94,12 @@ impl Kinesis {
     #[must_use]
     pub fn with_keys(self, keys: Vec<KeyAttribute>) -> Self {
         Self { keys, ..self }
+    }
+
+    /// Makes the stream with so many shards when it is not there.
+    #[must_use]
+    pub fn with_creation(self, create_shards: Option<i32>) -> Self {
+        Self { create_shards, ..self }
     }
 
     pub(super) fn target(&self) -> &KinesisTarget {
@@ -212,7 +221,7 @@ fn iterator(at: &OpenAt) -> (ShardIteratorType, Option<String>, Option<DateTime>
 
 /// Reads the body of an answer. A page that goes on names no children, and children name their
 /// parents; anything else is no answer to go by. A page that does neither may be the end of its
-/// shard, if nothing is behind it: the listing tells.
+/// shard: the run asks again.
 ///
 /// # Errors
 /// `BadPage`.
@@ -225,10 +234,6 @@ pub fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result
         return Err(Error::new(ErrorKind::BadPage, "the page names a child shard without parents"));
     }
     let behind = about.behind.map(|behind| behind.max(0));
-    if about.next.is_none() && about.children.is_empty() && behind > Some(0) {
-        let message = "the page has neither a next iterator nor child shards, but something is behind it";
-        return Err(Error::new(ErrorKind::BadPage, message));
-    }
     let weight = weight(body.get(elements.clone()).unwrap_or_default());
     Ok(Page {
         shard: shard.clone(),

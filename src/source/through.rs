@@ -115,3 +115,6 @@ impl Source for Through {
         Terms { scan_page_bytes: self.table.terms().scan_page_bytes, ..self.channel.terms() }
     }
 }
+
+#[cfg(test)]
+mod tests;

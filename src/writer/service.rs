@@ -1,8 +1,5 @@
 //! The service as a writer sees it: the stream and its limits, made if need be, and PutRecords.
 
-use std::iter;
-use std::time::Duration;
-
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{
     PutRecordsRequestEntry, PutRecordsResultEntry, StreamDescriptionSummary, StreamStatus,
@@ -16,6 +13,7 @@ use crate::aws::capture::Keep;
 use crate::aws::clients::Clients;
 use crate::aws::errors::classify;
 use crate::error::{Error, ErrorKind, Result};
+use crate::source::kinesis::create::{create_stream, late, pauses};
 
 /// "The maximum record size … default is 1 MiB" (API reference, `MaxRecordSizeInKiB`).
 const PLAIN_RECORD_KIB: i32 = 1024;
@@ -67,7 +65,7 @@ impl Service {
                 Err(error) if error.kind() == ErrorKind::NotFound && made => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => match place.create_shards {
                     Some(shards) => {
-                        service.create(shards).await?;
+                        create_stream(&service.clients, &service.target, shards).await?;
                         made = true;
                     }
                     None => return Err(error),
@@ -78,8 +76,7 @@ impl Service {
             }
             sleep(pause).await;
         }
-        let message = format!("{} is still being created; try again later", service.subject());
-        Err(Error::new(ErrorKind::Service, message))
+        Err(late(&service.target))
     }
 
     async fn describe(&self) -> Result<StreamDescriptionSummary> {
@@ -96,18 +93,6 @@ impl Service {
             let message = format!("DescribeStreamSummary of {} gave no description", self.subject());
             Error::new(ErrorKind::BadPage, message)
         })
-    }
-
-    /// Somebody else may have been faster.
-    async fn create(&self, shards: i32) -> Result<()> {
-        let keep = Keep::headers();
-        let request =
-            self.clients.kinesis.create_stream().stream_name(self.target.name()).shard_count(shards);
-        let sent = request.customize().interceptor(keep.clone()).send().await;
-        let Err(error) = sent else { return Ok(()) };
-        let error = self.clients.kinesis_failed("CreateStream", &self.subject(), &keep, &error);
-        let there = error.code() == Some("ResourceInUseException");
-        if there || error.retryable() { Ok(()) } else { Err(error) }
     }
 
     /// Sends the records and says what became of each, in their order.
@@ -147,12 +132,6 @@ impl Service {
         let message = format!("{} is being deleted and takes no records", self.subject());
         Error::new(ErrorKind::StreamUnusable, message)
     }
-}
-
-/// About five minutes in all.
-fn pauses() -> impl Iterator<Item = Duration> + Send {
-    const LONGEST: Duration = Duration::from_secs(5);
-    iter::successors(Some(Duration::from_millis(200)), |pause| Some((*pause * 2).min(LONGEST))).take(64)
 }
 
 fn weights(max_record_kib: Option<i32>) -> Weights {

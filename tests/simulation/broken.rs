@@ -1,11 +1,13 @@
-//! The model notices when the crate is broken: each fault of `broken::ALL` makes a mirror differ
+//! The model notices when the snapshot is broken: these faults of `broken::ALL` make a mirror differ
 //! from its table, with nothing but the mirror looked at.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use shardarrow::broken;
 
-use crate::snapshot::{assert_equal, each_item_changes_once, small_table, written_just_before_the_capture};
+use crate::snapshot::{
+    assert_equal, each_item_changes_once, one_segment_lags, small_table, written_just_before_the_capture,
+};
 use crate::world::World;
 
 /// The first seed whose mirror differs from its table while the fault is on.
@@ -17,9 +19,24 @@ fn first_difference(fault: &'static str, seeds: u64, story: fn(u64) -> World) ->
     })
 }
 
-fn assert_noticed(fault: &'static str, story: fn(u64) -> World) {
-    let seed = first_difference(fault, 4_000, story);
-    assert!(seed.is_some(), "no mirror differs while the crate is broken by {fault}");
+/// The stories in which the faults of the snapshot show.
+fn story_of(fault: &str) -> Option<fn(u64) -> World> {
+    Some(match fault {
+        "latest-at-the-first-drain" | "captured-again" | "saved-after-the-scan-began" => unwatched,
+        "eventually-consistent-scan" => unwatched,
+        "closed-shards-left-out" => written_just_before_the_capture,
+        // Of two segments one is left: every key is good for it.
+        "segments-change" | "segment-ahead-of-its-rows" => lagging,
+        "drain-beside-the-scan" => changed_once,
+        // Of three shards one is still answering when the others are at their ends.
+        "scan-beside-the-drain" => |seed| changed_once(3 * seed + 2),
+        _ => return None,
+    })
+}
+
+/// How many small tables it takes until a mirror differs; none for a fault that other stories show.
+pub fn tables_until_noticed(fault: &'static str) -> Option<u64> {
+    first_difference(fault, 4_000, story_of(fault)?).map(|seed| seed + 1)
 }
 
 fn unwatched(seed: u64) -> World {
@@ -30,48 +47,6 @@ fn changed_once(seed: u64) -> World {
     each_item_changes_once(seed, false)
 }
 
-#[test]
-fn positions_are_the_beginnings_of_shards() {
-    assert_noticed("latest-at-the-first-drain", unwatched);
-}
-
-#[test]
-fn shards_that_closed_just_before_belong_to_the_capture() {
-    assert_noticed("closed-shards-left-out", written_just_before_the_capture);
-}
-
-#[test]
-fn positions_are_captured_once() {
-    assert_noticed("captured-again", unwatched);
-}
-
-#[test]
-fn positions_are_durable_before_the_first_scan_request() {
-    assert_noticed("saved-after-the-scan-began", unwatched);
-}
-
-#[test]
-fn reads_are_consistent() {
-    assert_noticed("eventually-consistent-scan", unwatched);
-}
-
-#[test]
-fn the_number_of_segments_stays() {
-    // Of two segments one is left: every key is good for it.
-    assert_noticed("segments-change", |seed| changed_once(3 * seed + 1));
-}
-
-#[test]
-fn a_segment_is_saved_with_its_rows() {
-    assert_noticed("segment-ahead-of-its-rows", unwatched);
-}
-
-#[test]
-fn a_drain_waits_for_the_scan() {
-    assert_noticed("drain-beside-the-scan", changed_once);
-}
-
-#[test]
-fn a_scan_waits_for_the_drain() {
-    assert_noticed("scan-beside-the-drain", changed_once);
+fn lagging(seed: u64) -> World {
+    one_segment_lags(seed, false)
 }

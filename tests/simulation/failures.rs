@@ -416,3 +416,32 @@ fn a_cursor_that_the_service_does_not_know_is_an_error_and_never_skipped() {
     drain(&mut world, &mut session);
     assert_exact(&world);
 }
+
+/// The parent of a shard vanished before anybody saw it. A kill before that is written down, and a second
+/// absence, must not make the shard look as if nothing of it could be missing.
+#[test]
+fn a_shard_whose_parent_nobody_saw_is_as_old_as_the_others() {
+    let mut world = World::new(11, 1);
+    write(&mut world, 10);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    drop(session);
+    world.roll_over_any();
+    write(&mut world, 10);
+    world.roll_over_any();
+    world.aws.advance(25 * HOUR as u64);
+    let (child, _) = (world.aws.open_shard(TABLE, 0).unwrap(), write(&mut world, 10));
+    let continues = Options { on_gap: OnGap::Continue, ..options() };
+    let mut session = world.start(continues.clone()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 300);
+    session.commit(&mut world);
+    drop(session);
+    assert!(world.durable.checkpoint.as_ref().unwrap().shards.contains_key(&child.as_ref().into()));
+    world.aws.advance(25 * HOUR as u64);
+    let mut session = world.start(continues).unwrap();
+    drain(&mut world, &mut session);
+    let of_child =
+        world.durable.gaps.iter().any(|gap| gap.shard.as_ref().is_some_and(|id| id.as_str() == &*child));
+    assert!(of_child, "{:?}", world.durable.gaps);
+}

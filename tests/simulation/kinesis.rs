@@ -30,10 +30,15 @@ fn world(seed: u64, shards: u32) -> World {
 
 impl World {
     /// Puts one record under a random key; its data is its number.
-    fn put(&mut self, keys: u64) {
+    pub fn put(&mut self, keys: u64) {
         let key = format!("k{}", self.dice.roll(keys));
-        let number = self.aws.kinesis_history().len().to_string();
-        self.aws.kinesis().put(STREAM, &key, number.as_bytes()).unwrap();
+        let number = self.aws.kinesis_history().len();
+        let data = match self.service {
+            // One key's data is no object.
+            Service::Objects if key != "k0" => format!(r#"{{"data": {number}}}"#),
+            _ => number.to_string(),
+        };
+        self.aws.kinesis().put(STREAM, &key, data.as_bytes()).unwrap();
     }
 
     /// The open shards in the order of their hash keys, whatever listings say at the moment.
@@ -48,7 +53,7 @@ impl World {
     }
 
     /// Splits an open shard, or merges two neighbours. A shard too small for it stays as it is.
-    fn reshard_any(&mut self) {
+    pub fn reshard_any(&mut self) {
         let (stream, open) = (Named::of(STREAM), self.open_shards());
         let at = self.dice.roll(open.len() as u64) as usize;
         match open.get(at + 1).filter(|_| open.len() > 2 && self.dice.chance(50)) {

@@ -22,12 +22,12 @@ fn resharded(seed: u64) {
 
 #[test]
 fn a_child_waits_for_its_parents() {
-    assert_noticed("children-beside-their-parents", resharded);
+    assert_noticed("child-before-its-parent", resharded);
 }
 
 #[test]
 fn the_child_of_a_merge_waits_for_both() {
-    assert_noticed("one-parent-of-two", resharded);
+    assert_noticed("one-parent-of-a-merge", resharded);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_shard_is_gone_only_when_it_is_missed_for_a_while() {
 
 #[test]
 fn an_end_is_proved() {
-    assert_noticed("end-without-proof", resharded);
+    assert_noticed("missing-cursor-believed", resharded);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn latest_is_one_moment() {
 
 #[test]
 fn what_is_behind_an_empty_page_is_read() {
-    assert_noticed("empty-is-the-end", |_| empty_pages());
+    assert_noticed("behind-is-the-end", |_| empty_pages());
 }
 
 #[test]

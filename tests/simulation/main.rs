@@ -3,14 +3,19 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod broken;
+mod bugs;
+mod checker;
 mod failures;
 mod health;
 mod kinesis;
 mod kinesis_broken;
 mod kinesis_service;
 mod progress;
+mod seeds;
 mod service;
 mod snapshot;
+mod story;
+mod trouble;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -132,3 +132,30 @@ fn the_lag_of_a_shard_that_rests_is_how_long_it_rests() {
     assert!(is_near(all.lag_seconds, 60.0, 0.1), "{:?}", all.lag_seconds);
     assert!(is_near(all.unread_seconds, 60.0, 0.1), "{:?}", all.unread_seconds);
 }
+
+#[test]
+fn what_awaited_children_hold_counts_as_unread() {
+    let (mut world, options) = slow_scan();
+    world.aws.knobs_mut().hide_child_ms = 5_000;
+    let mut session = world.start(options).unwrap();
+    session.open(&mut world);
+    while metrics(&session, &world).1.slice != "draining" {
+        session.run_for(&mut world, 1_000);
+    }
+    world.roll_over_any();
+    let ended = |session: &Session, world: &World| {
+        metrics(session, world).0.shards.values().all(|shard| shard.state == "finished")
+    };
+    for _ in 0..100 {
+        session.run_for(&mut world, 100);
+        if ended(&session, &world) {
+            break;
+        }
+    }
+    assert!(ended(&session, &world), "{:?}", metrics(&session, &world).0.shards);
+    let before = metrics(&session, &world).0.unread_seconds.unwrap();
+    session.run_for(&mut world, 2_000);
+    assert!(ended(&session, &world), "the child came too early");
+    let after = metrics(&session, &world).0.unread_seconds.unwrap();
+    assert!((after - before - 2.0).abs() < 0.2, "{before} and then {after}");
+}

@@ -1,6 +1,6 @@
 //! Joins the twin and the core: what the network and the source do, in virtual time.
 
-use shardarrow::decode::{DecodeOptions, Format};
+use shardarrow::decode::{DecodeOptions, Format, OnBadRecord};
 use shardarrow::error::{Error, ErrorKind, Result};
 use shardarrow::page::{
     Cursor, Description, ItemsPage, KeyAttribute, KeyKind, Listing, OpenAt, Opened, Page, ScanRequest, Scope,
@@ -19,43 +19,46 @@ use crate::world::TABLE;
 pub enum Service {
     Table,
     Kinesis,
+    /// Kinesis with objects as data; what is none is set aside.
+    Objects,
 }
 
 impl Service {
     pub fn describe(self, aws: &mut Aws) -> Result<Description> {
         match self {
             Self::Table => describe(aws, TABLE),
-            Self::Kinesis => kinesis::describe(aws),
+            Self::Kinesis | Self::Objects => kinesis::describe(aws),
         }
     }
 
     pub fn list(self, aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
         match self {
             Self::Table => list(aws, stream, scope),
-            Self::Kinesis => kinesis::list(aws, stream, scope),
+            Self::Kinesis | Self::Objects => kinesis::list(aws, stream, scope),
         }
     }
 
     pub fn open(self, aws: &mut Aws, stream: &str, shard: &ShardId, at: &OpenAt) -> Result<Opened> {
         match self {
             Self::Table => open(aws, stream, shard, at),
-            Self::Kinesis => kinesis::open(aws, shard, at),
+            Self::Kinesis | Self::Objects => kinesis::open(aws, shard, at),
         }
     }
 
     pub fn fetch(self, aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
         match self {
             Self::Table => fetch(aws, shard, cursor),
-            Self::Kinesis => kinesis::fetch(aws, shard, cursor),
+            Self::Kinesis | Self::Objects => kinesis::fetch(aws, shard, cursor),
         }
     }
 
     pub fn decode(self) -> DecodeOptions {
-        let format = match self {
-            Self::Table => Format::Streams,
-            Self::Kinesis => Format::Bytes,
+        let (format, on_bad_record) = match self {
+            Self::Table => (Format::Streams, OnBadRecord::Fail),
+            Self::Kinesis => (Format::Bytes, OnBadRecord::Fail),
+            Self::Objects => (Format::Json, OnBadRecord::Quarantine),
         };
-        DecodeOptions { format, ..DecodeOptions::default() }
+        DecodeOptions { format, on_bad_record, ..DecodeOptions::default() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use shardarrow::batch::Batch;
-use shardarrow::checkpoint::{Checkpoint, Gap, Save};
+use shardarrow::checkpoint::{Checkpoint, Gap, QuarantinedRecord, Save};
 
 use shardarrow::decode::decoder;
 use shardarrow::error::Error;
@@ -14,6 +14,7 @@ use shardarrow::page::Terms;
 use shardarrow::run::{Action, Event, Keeper, OnGap, Options, Run, SnapshotOptions, Start};
 use twin::{Attributes, Aws, CreateTable, StreamSpecification};
 
+use crate::checker::{self, Checker};
 use crate::service::Service;
 
 pub const TABLE: &str = "orders";
@@ -79,11 +80,14 @@ pub struct Durable {
     pub checkpoint: Option<Checkpoint>,
     pub seen: Vec<Seen>,
     pub gaps: Vec<Gap>,
+    pub quarantined: Vec<QuarantinedRecord>,
     /// What a consumer has that applies rows in order: key → version.
     pub mirror: BTreeMap<String, String>,
     /// Keys that the newest epoch has brought, until its snapshot is ready.
     touched: BTreeSet<String>,
     epoch: u64,
+    /// The last epoch whose snapshot was complete.
+    swept: u64,
 }
 
 impl Durable {
@@ -106,10 +110,15 @@ impl Durable {
     /// What a complete snapshot did not bring is not in the table any more.
     fn sweep(&mut self, checkpoint: &Checkpoint) {
         let ready = checkpoint.snapshot.as_ref().is_some_and(|snapshot| snapshot.ready);
-        if ready && checkpoint.epoch == self.epoch && self.epoch > 1 {
+        if ready && checkpoint.epoch > self.swept {
+            if self.epoch < checkpoint.epoch {
+                (self.epoch, self.touched) = (checkpoint.epoch, BTreeSet::new());
+            }
             let touched = std::mem::take(&mut self.touched);
-            self.mirror.retain(|key, _| touched.contains(key));
-            self.epoch = u64::MAX;
+            if checkpoint.epoch > 1 {
+                self.mirror.retain(|key, _| touched.contains(key));
+            }
+            self.swept = checkpoint.epoch;
         }
     }
 }
@@ -129,6 +138,8 @@ pub struct World {
     versions: u64,
     /// What happens to answers on their way.
     pub tamper: Option<Tamper>,
+    /// Looks at everything that happens; without one, what goes wrong is a panic.
+    pub checker: Option<Checker>,
 }
 
 impl World {
@@ -151,7 +162,20 @@ impl World {
             changing: Vec::new(),
             versions: 0,
             tamper: None,
+            checker: None,
         }
+    }
+
+    /// Tells the checker, if there is one.
+    fn tell(&mut self, what: impl FnOnce(&mut Checker, &Aws, &Durable)) {
+        if let Some(checker) = &mut self.checker {
+            what(checker, &self.aws, &self.durable);
+        }
+    }
+
+    fn apply(&mut self, batch: &Batch) {
+        self.tell(|checker, aws, _| checker.applied(batch, aws));
+        self.durable.apply(batch);
     }
 
     /// Writes one change to a random key; every write differs from the last.
@@ -208,6 +232,7 @@ impl World {
         let schema = checkpoint.as_ref().map(|checkpoint| checkpoint.schema.as_ref().clone());
         let decoder = decoder(&self.service.decode(), &description.keys, schema.as_ref())?;
         let (keeper, unsaved) = (options.keeper, options.snapshot.scan_only);
+        self.tell(|checker, aws, durable| checker.started(&options, aws, durable));
         let run = Run::new(description, options, decoder, checkpoint)?;
         let mut session = Session {
             run,
@@ -216,6 +241,7 @@ impl World {
             born_ms: self.aws.now_ms(),
             travelling: BTreeMap::new(),
             departures: 0,
+            steps_at_once: 0,
             queue: VecDeque::new(),
             hand: Vec::new(),
             over: None,
@@ -253,6 +279,7 @@ pub struct Session {
     /// What is under way, by the moment it arrives.
     travelling: BTreeMap<(i64, u64), Message>,
     departures: u64,
+    steps_at_once: u32,
     pub queue: VecDeque<Batch>,
     /// Taken and not yet committed.
     pub hand: Vec<Batch>,
@@ -271,6 +298,8 @@ impl Session {
         let wake = self.run.deadline().map(|due| self.born_ms + due.as_millis() as i64 + 1);
         let arrival = self.travelling.keys().next().map(|(at, _)| *at);
         let next = [wake, arrival, Some(limit)].into_iter().flatten().min().unwrap_or(limit);
+        self.steps_at_once = if next > world.aws.now_ms() { 0 } else { self.steps_at_once + 1 };
+        assert!(self.steps_at_once < 10_000, "nothing happens and no time passes: a busy loop");
         world.aws.advance((next - world.aws.now_ms()).max(0) as u64);
         if !world.changing.is_empty() && world.dice.chance(5) {
             world.changing.pop().into_iter().for_each(|key| world.write_to(key));
@@ -280,6 +309,7 @@ impl Session {
         match message {
             Some(Message::Request(request)) => {
                 let mut event = answer(request, world);
+                world.tell(|checker, aws, _| checker.answered(&event, aws.now_ms()));
                 world.tamper.iter_mut().for_each(|tamper| tamper(&mut event));
                 self.send(Message::Answer(event), world);
             }
@@ -323,15 +353,24 @@ impl Session {
     fn carry_out(&mut self, actions: Vec<Action>, world: &mut World) {
         for action in actions {
             match action {
-                Action::Emit(batch) => self.queue.push_back(batch),
+                Action::Emit(batch) => {
+                    world.tell(|checker, aws, durable| checker.emitted(&batch, aws, durable));
+                    self.queue.push_back(batch);
+                }
                 Action::Save(save) => self.save(&save, world),
-                Action::Warn(line) => self.warnings.push(line),
+                Action::Warn(line) => {
+                    world.tell(|checker, aws, _| checker.warned(&line, aws.now_ms()));
+                    self.warnings.push(line);
+                }
                 Action::Fail(error) => self.over = Some(Err(error)),
                 Action::End => self.over = Some(Ok(())),
                 request => {
+                    let waiting = self.queue.iter().map(|batch| batch.bytes).sum();
+                    world.tell(|checker, aws, _| checker.asked(&request, waiting, aws.now_ms()));
                     let request = Message::Request(request);
-                    if world.watched {
-                        self.assert_allowed(&request, world);
+                    if let Some(rule) = self.forbids(&request, world).filter(|_| world.watched) {
+                        assert!(world.checker.is_some(), "{rule}");
+                        world.tell(|checker, _, _| checker.blame("I5", rule));
                     }
                     self.send(request, world);
                 }
@@ -340,15 +379,16 @@ impl Session {
     }
 
     /// Nothing is read before the first save, and never items and changes at once.
-    fn assert_allowed(&self, request: &Message, world: &World) {
+    fn forbids(&self, request: &Message, world: &World) -> Option<&'static str> {
         let (fetch, scan) = (request.is_fetch(), request.is_scan());
-        assert!(
-            !(fetch || scan) || world.durable.checkpoint.is_some() || self.unsaved,
-            "read before the first save"
-        );
         let coming = |wanted: fn(&Message) -> bool| self.travelling.values().any(wanted);
-        assert!(!fetch || !coming(Message::is_scan), "a shard is read during a scan");
-        assert!(!scan || !coming(Message::is_fetch), "a scan during a shard's answer");
+        let unsaved = world.durable.checkpoint.is_none() && !self.unsaved;
+        match () {
+            () if (fetch || scan) && unsaved => Some("something is read before the first save"),
+            () if fetch && coming(Message::is_scan) => Some("a shard is read during a scan"),
+            () if scan && coming(Message::is_fetch) => Some("a scan begins during a shard's answer"),
+            () => None,
+        }
     }
 
     fn send(&mut self, message: Message, world: &mut World) {
@@ -377,9 +417,8 @@ impl Session {
     fn load(&mut self, world: &mut World) {
         let save = self.run.state();
         for batch in self.hand.drain(..) {
-            world.durable.apply(&batch);
+            world.apply(&batch);
         }
-        world.durable.sweep(&save.checkpoint);
         keep(&save, world);
         self.hear(Event::Saved { through: save.through, result: Ok(()) }, world);
     }
@@ -387,8 +426,18 @@ impl Session {
     /// A plain consumer uses what it has taken, then says that it is done.
     fn use_and_commit(&mut self, world: &mut World) {
         for batch in std::mem::take(&mut self.hand) {
-            world.durable.apply(&batch);
+            world.apply(&batch);
             self.hear(Event::Done { batch: batch.number, alone: false }, world);
+        }
+    }
+
+    /// A plain consumer with several workers: one of the batches in hand is done, no matter which.
+    pub fn commit_one(&mut self, world: &mut World) {
+        let at = world.dice.roll(self.hand.len() as u64) as usize;
+        if at < self.hand.len() {
+            let batch = self.hand.remove(at);
+            world.apply(&batch);
+            self.hear(Event::Done { batch: batch.number, alone: true }, world);
         }
     }
 
@@ -408,29 +457,15 @@ impl Session {
 }
 
 fn keep(save: &Save, world: &mut World) {
-    if world.watched {
-        assert_never_back(world.durable.checkpoint.as_ref(), &save.checkpoint);
+    if world.watched && world.checker.is_none() {
+        let went_back = checker::went_back(world.durable.checkpoint.as_ref(), &save.checkpoint);
+        assert_eq!(went_back, None);
     }
-    let text = save.checkpoint.to_json();
-    world.durable.checkpoint = Some(Checkpoint::parse(&text).unwrap());
+    world.durable.sweep(&save.checkpoint);
     world.durable.gaps.extend(save.gaps.iter().cloned());
-}
-
-/// I6: positions are monotone for each shard of one stream.
-fn assert_never_back(old: Option<&Checkpoint>, new: &Checkpoint) {
-    let same = |old: &&Checkpoint| old.stream_arn == new.stream_arn && old.epoch == new.epoch;
-    let Some(old) = old.filter(same) else { return };
-    for (id, state) in &old.shards {
-        if let Some(now) = new.shards.get(id) {
-            assert!(
-                now.position >= state.position,
-                "{id} went back from {} to {}",
-                state.position,
-                now.position
-            );
-            assert!(state.finished.is_none() || now.finished.is_some(), "{id} is unfinished again");
-        }
-    }
+    world.durable.quarantined.extend(save.quarantined.iter().cloned());
+    world.tell(|checker, aws, durable| checker.saved(&save.checkpoint, aws, durable));
+    world.durable.checkpoint = Some(Checkpoint::parse(&save.checkpoint.to_json()).unwrap());
 }
 
 fn answer(request: Action, world: &mut World) -> Event {

@@ -9,9 +9,8 @@ import sys
 import time
 from typing import Any
 
-from botocore.parsers import create_parser
-
 import peer
+from botocore.parsers import create_parser
 
 
 def page(bench: str, workload: str) -> bytes:

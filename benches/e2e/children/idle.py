@@ -27,7 +27,7 @@ def control(url: str, **command: Any) -> dict[str, Any]:
 
 
 def calls(url: str) -> int:
-    return int(control(url, do="counters")["ops"]["GetRecords"]["calls"])
+    return int(control(url, do="counters")["counters"]["GetRecords"]["calls"])
 
 
 async def main() -> None:
@@ -58,6 +58,7 @@ async def main() -> None:
         await asyncio.sleep(SECONDS)
         made, seconds = calls(url) - before, time.perf_counter() - begun
         reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
     print(json.dumps({"calls": made, "shards": SHARDS, "seconds": seconds}))
 
 

@@ -27,7 +27,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "mirror.duckdb"
         begun = time.perf_counter()
-        report = sa.load(source, f"duckdb:///{file}", table="mirror", follow=False)
+        report = sa.load(source, f"duckdb:///{file}", table="mirror", follow=False, settle=0.5)
         wall = time.perf_counter() - begun
         with duckdb.connect(str(file)) as connection:
             found = connection.execute("select count(*) from mirror").fetchone()

@@ -21,11 +21,11 @@ async def turns(url: str, table: str, *, take: bool) -> list[float]:
         access_key_id="key",
         secret_access_key="secret",
     )
-    found = []
-    async with source.stream(follow=False, batch_rows=20) as stream:
+    found: list[float] = []
+    async with source.stream(follow=False, batch_rows=20, memory_limit="64MiB") as stream:
+        # Until as many batches wait as may.
+        await asyncio.sleep(0.5)
         while True:
-            # Time for the next batches to be made.
-            await asyncio.sleep(0.001)
             begun = time.perf_counter()
             try:
                 batch = await anext(stream)

@@ -62,7 +62,7 @@ async def main() -> None:
                 "cpu": cpu() - used,
                 "peak": peak(),
                 "peaks": peaks,
-                "metrics": metrics.get("totals", {}),
+                "pages": metrics["pages"],
             }
         )
     )

@@ -31,6 +31,7 @@ _SOURCE = {
     "late_margin": "with --changes: seconds before the snapshot from which that stream is read (3600)",
     "format": "what the records of a Kinesis stream are: bytes, json or dynamodb",
     "fan_out": "a consumer's name or ARN: the Kinesis stream pushes to it instead of being polled",
+    "create_shards": "with how many shards a Kinesis stream is made that is not there",
     "keys": "name:type pairs with commas: the keys of the table whose changes come through Kinesis",
     "changes_of": "the table whose changes are taken, where several send theirs to one Kinesis stream",
     "schema": "name:type pairs with commas: fixes the columns",

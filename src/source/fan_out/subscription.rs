@@ -85,12 +85,13 @@ impl Subscription {
         Self { rules, state: State::None, not_before: Instant::now(), in_use: 0 }
     }
 
-    /// The next event behind `place`, as far as one comes within the wait.
+    /// The next event behind `place`, as far as one comes before `deadline`.
     ///
     /// `subscribe` calls the service; `call` is what errors of the session name; `jitter` is in 0..1.
     pub(super) async fn next<S>(
         &mut self,
         place: &Place,
+        deadline: Instant,
         subscribe: impl FnOnce(Place) -> S,
         call: &Call<'_>,
         jitter: f64,
@@ -98,7 +99,6 @@ impl Subscription {
     where
         S: Future<Output = Result<Session>> + Send + 'static,
     {
-        let deadline = Instant::now() + self.rules.wait;
         if !self.is_at(place) {
             self.state = State::None;
         }
@@ -173,6 +173,11 @@ impl Subscription {
                 Ok(Told::Event(event, next, server_time))
             }
             Ok(Err(End::Over)) => {
+                self.state = State::None;
+                Ok(Told::Nothing)
+            }
+            // The shard is gone, or the consumer: the answer to the next call tells which.
+            Ok(Err(End::Failed(error))) if error.kind() == ErrorKind::NotFound => {
                 self.state = State::None;
                 Ok(Told::Nothing)
             }

@@ -22,7 +22,7 @@ pub(super) struct Summary {
 
 impl Kinesis {
     pub(super) async fn describe_stream(&self) -> Result<Description> {
-        let summary = self.summary(self.room().await?).await?;
+        let summary = self.found(self.room().await?).await?;
         Ok(Description {
             table: summary.name,
             table_arn: summary.arn,

@@ -23,14 +23,13 @@ from shardarrow.errors import InternalError, LoadError
 from shardarrow.loaders.base import Written
 from shardarrow.loaders.duckdb import target as catalog
 from shardarrow.loaders.duckdb.arrivals import Arrival
-from shardarrow.loaders.duckdb.doubts import VERSIONS, Account
+from shardarrow.loaders.duckdb.doubts import TIES, VERSIONS, Account
 from shardarrow.loaders.duckdb.layout import Layout
 from shardarrow.loaders.duckdb.sql import changed, column_list, quoted, rows
 from shardarrow.loaders.duckdb.staging import STAGED, Extra, keep_pace
 from shardarrow.loaders.duckdb.target import Target
 from shardarrow.loaders.duckdb.types import converted
 
-_TIES = "_shardarrow_ties_"
 _CHANGES = '"temp"."main"."shardarrow_changes"'
 _ENDS = '"temp"."main"."shardarrow_ends"'
 _IMAGES = '"temp"."main"."shardarrow_images"'
@@ -77,41 +76,45 @@ class Channel:
         self._layout = layout
         self._columns = [layout.names[key] for key in keys]
         self._kinds = {column: layout.kinds[column] for column in self._columns}
-        self._versions = Target(target.database, target.schema, VERSIONS + target.name)
-        self._ties = Target(target.database, target.schema, _TIES + target.name)
+        self.versions = Target(target.database, target.schema, VERSIONS + target.name)
+        self._ties = Target(target.database, target.schema, TIES + target.name)
         self._account = Account(connection, target)
         self._k = ", ".join(f"k{number}" for number in range(len(keys)))
 
     # Between writes
 
-    def begin(self, retention: float, since: int) -> None:
-        """Nothing is known yet; what a target of the same name left behind is forgotten.
-
-        Changes made before `since` are left out, because a scan has them.
-        """
-        self._account.open(retention + _MARGIN, since)
+    def begin(self) -> None:
+        """Nothing is known yet."""
+        self._account.open()
         columns = ", ".join(f"{quoted(column)} {kind.sql}" for column, kind in self._kinds.items())
         self._run(
-            f"CREATE OR REPLACE TABLE {self._versions.sql} ({columns}, _shardarrow_time BIGINT, "
+            f"CREATE OR REPLACE TABLE {self.versions.sql} ({columns}, _shardarrow_time BIGINT, "
             "_shardarrow_image BLOB, _shardarrow_before BLOB, _shardarrow_arrived BIGINT, "
             "_shardarrow_shown BOOLEAN, _shardarrow_contested BOOLEAN)"
         )
         self._run(f"DROP TABLE IF EXISTS {self._ties.sql}")
 
-    def go_on(self, retention: float) -> None:
+    def go_on(self, retention: float, epoch: int, since: int) -> None:
         """Goes on with what earlier writes knew; key columns widen with the mirror's.
+
+        What is scanned in a later epoch ranks above the changes of those before. Changes made before
+        `since` are left out, because the epoch's scan has them; 0 where that is not known.
 
         Raises:
             LoadError: it is gone. Without it late changes could not be told from new ones.
         """
-        if not catalog.exists(self.connection, self._versions):
+        if not catalog.exists(self.connection, self.versions):
             raise LoadError(
-                f"{self._versions.label} is gone, and without it nobody can tell late changes of "
+                f"{self.versions.label} is gone, and without it nobody can tell late changes of "
                 f"{self.target.label} from new ones: restore it, or load into another table="
             )
-        keep_pace(self.connection, self._versions, self._kinds)
-        if self._account.read("retention") != retention + _MARGIN:
-            self._account.set(retention=retention + _MARGIN)
+        keep_pace(self.connection, self.versions, self._kinds)
+        if self._account.read("epoch") != epoch:
+            self._run(f"DELETE FROM {self.versions.sql}")
+            self._run(f"DROP TABLE IF EXISTS {self._ties.sql}")
+            self._account.set(epoch=epoch, since=0)
+        since = max(since, self._account.read("since"))
+        self._account.set(retention=retention + _MARGIN, since=since)
 
     # One write
 
@@ -160,7 +163,7 @@ class Channel:
             f"changed AS (SELECT DISTINCT {self._k} FROM came), "
             f"known AS (SELECT {known}, _shardarrow_time AS time, _shardarrow_image AS image, "
             "_shardarrow_before AS before, _shardarrow_arrived AS arrived, _shardarrow_shown AS shown "
-            f"FROM {self._versions.sql}), "
+            f"FROM {self.versions.sql}), "
             f"both_ AS (FROM came UNION ALL SELECT known.* FROM known SEMI JOIN changed ON {same}), "
             f"ranked AS (SELECT *, max(time) OVER (PARTITION BY {self._k}) AS newest FROM both_) "
             f"SELECT {self._k}, time, image, before, min(arrived) AS arrived, bool_or(shown) AS shown "
@@ -252,10 +255,10 @@ class Channel:
             f"known.{quoted(c)} = changed.k{number}" for number, c in enumerate(self._columns)
         )
         gone = f"USING (SELECT DISTINCT {self._k} FROM {_CHANGES}) AS changed WHERE {same}"
-        self._run(f"DELETE FROM {self._versions.sql} AS known {gone}")
+        self._run(f"DELETE FROM {self.versions.sql} AS known {gone}")
         keys = ", ".join(f"changes.k{number}" for number in range(len(self._columns)))
         self._run(
-            f"INSERT INTO {self._versions.sql} SELECT {keys}, time, changes.image, before, arrived, "
+            f"INSERT INTO {self.versions.sql} SELECT {keys}, time, changes.image, before, arrived, "
             "changes.image = ends.image, ends.contested "
             f"FROM {_CHANGES} AS changes JOIN (FROM {_ENDS} WHERE chosen) AS ends "
             f"ON {self._same('changes', 'ends')}"
@@ -293,7 +296,7 @@ class Channel:
         self._run(
             "CREATE OR REPLACE TEMP TABLE shardarrow_scanned AS "
             f"SELECT DISTINCT ON ({', '.join(keys)}) * FROM {STAGED} AS staged WHERE scanned AND NOT EXISTS "
-            f"(SELECT 1 FROM {self._versions.sql} AS known WHERE {known}) ORDER BY place DESC"
+            f"(SELECT 1 FROM {self.versions.sql} AS known WHERE {known}) ORDER BY place DESC"
         )
         scanned = '"temp"."main"."shardarrow_scanned"'
         updated = changed(
@@ -321,7 +324,7 @@ class Channel:
 
     def _prune(self, horizon: int) -> int:
         """Gives the number of keys whose order will never be known."""
-        old = f"FROM {self._versions.sql} WHERE _shardarrow_time < {horizon}"
+        old = f"FROM {self.versions.sql} WHERE _shardarrow_time < {horizon}"
         columns = column_list(self._columns)
         ties = self._ask(f"SELECT count(DISTINCT ({columns})) {old} AND _shardarrow_contested")
         self._run(f"DELETE {old}")
@@ -329,7 +332,7 @@ class Channel:
             same = " AND ".join(f"ties.{quoted(c)} = known.{quoted(c)}" for c in self._columns)
             self._run(
                 f"DELETE FROM {self._ties.sql} AS ties WHERE NOT EXISTS "
-                f"(SELECT 1 FROM {self._versions.sql} AS known WHERE {same} AND _shardarrow_contested)"
+                f"(SELECT 1 FROM {self.versions.sql} AS known WHERE {same} AND _shardarrow_contested)"
             )
         return ties
 

@@ -13,9 +13,11 @@ from shardarrow.loaders.duckdb.sql import column_list, rows
 from shardarrow.loaders.duckdb.target import Target
 
 VERSIONS = "_shardarrow_versions_"
+TIES = "_shardarrow_ties_"
 CHANNELS = "_shardarrow_channels"
 _MINE = "WHERE table_schema = ? AND table_name = ?"
 _COLUMNS = {
+    "epoch": "BIGINT",
     "newest": "BIGINT",
     "pruned": "BIGINT",
     "ties": "BIGINT",
@@ -69,16 +71,18 @@ class Account:
         self._table = place(target.database, CHANNELS)
         self._mine = [target.schema, target.name]
 
-    def open(self, retention: float, since: int) -> None:
-        """A new row; what a target of the same name left behind is forgotten."""
+    def open(self) -> None:
+        """A new row."""
         columns = ", ".join(f"{column} {kind}" for column, kind in _COLUMNS.items())
         self._run(
             f"CREATE TABLE IF NOT EXISTS {self._table} (table_schema VARCHAR, table_name VARCHAR, {columns})"
         )
+        self.close()
+        self._run(f"INSERT INTO {self._table} VALUES (?, ?{', 0' * len(_COLUMNS)})", self._mine)
+
+    def close(self) -> None:
+        """There is no row any more."""
         self._run(f"DELETE FROM {self._table} {_MINE}", self._mine)
-        self._run(
-            f"INSERT INTO {self._table} VALUES (?, ?, 0, 0, 0, 0, 0, ?, ?)", [*self._mine, since, retention]
-        )
 
     def read(self, column: str) -> Any:
         """What the row has in a column."""
@@ -106,6 +110,15 @@ def doubts(connection: Any, target: Target) -> Doubts | None:
         return None
     known = Account(connection, target).doubts()
     return known and replace(known, ties=known.ties + _open_ties(connection, target))
+
+
+def forget(connection: Any, target: Target) -> None:
+    """Drops what a target of the same name may have left behind."""
+    if catalog.exists(connection, Target(target.database, "main", CHANNELS)):
+        Account(connection, target).close()
+    for prefix in (VERSIONS, TIES):
+        beside = Target(target.database, target.schema, prefix + target.name)
+        rows(connection, f"DROP TABLE IF EXISTS {beside.sql}")
 
 
 def _open_ties(connection: Any, target: Target) -> int:

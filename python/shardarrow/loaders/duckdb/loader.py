@@ -16,11 +16,13 @@ from shardarrow.loaders.duckdb.arrivals import Arrival, merged_kinds
 from shardarrow.loaders.duckdb.channel import Channel, extras
 from shardarrow.loaders.duckdb.destination import destination, first_line, library
 from shardarrow.loaders.duckdb.doubts import Doubts, doubts
+from shardarrow.loaders.duckdb.doubts import forget as forget_versions
 from shardarrow.loaders.duckdb.layout import Layout
 from shardarrow.loaders.duckdb.ledger import Entry, Ledger
 from shardarrow.loaders.duckdb.sql import literal, rows
 from shardarrow.loaders.duckdb.staging import STAGED, append, keep_last, merge, stage
-from shardarrow.loaders.duckdb.sweep import Sweep, forget
+from shardarrow.loaders.duckdb.sweep import Sweep
+from shardarrow.loaders.duckdb.sweep import forget as forget_seen
 from shardarrow.loaders.duckdb.target import Target, locate
 from shardarrow.loaders.duckdb.types import KEYS
 from shardarrow.loaders.snapshot import Snapshot
@@ -149,7 +151,8 @@ class DuckDBLoader:
             if self._entry is None:
                 self._require_empty(connection, target)
                 ledger.create()
-                forget(connection, target)
+                forget_seen(connection, target)
+                forget_versions(connection, target)
             written = self._load(connection, target, ledger, batches, state, keys)
             entry = self._save(ledger, target, state, sum(batch.num_rows for batch in batches))
             self._commit(connection)
@@ -208,7 +211,8 @@ class DuckDBLoader:
             return append(connection, target, layout, arrivals)
         if self._unordered:
             channel = Channel(connection, target, layout, names)
-            return self._sort_in(channel, layout, arrivals, names, _scanned_since(state) if is_new else None)
+            sweep = Sweep(connection, target, layout, names)
+            return self._sort_in(channel, sweep, layout, arrivals, state, names, is_new)
         written = Written()
         if arrivals:
             stage(connection, layout, arrivals, list(kinds))
@@ -220,48 +224,63 @@ class DuckDBLoader:
     def _sort_in(
         self,
         channel: Channel,
+        sweep: Sweep,
         layout: Layout,
         arrivals: Sequence[Arrival],
+        state: State,
         keys: Sequence[str],
-        since: int | None,
+        is_new: bool,
     ) -> Written:
-        """Changes in any order. Before the first one nobody may know the keys, so there is no table.
-
-        `since` is given for a new table.
-        """
+        """Changes in any order. Before the first one nobody may know the keys, so there is no table."""
         if not layout.kinds:
             return Written()
-        if since is not None:
-            channel.begin(self._retention, since)
-        else:
-            channel.go_on(self._retention)
+        epoch = int(json.loads(state.checkpoint)["epoch"])
+        if is_new:
+            channel.begin()
+        channel.go_on(self._retention, epoch, _scanned_since(state))
         attributes = list(merged_kinds(arrivals, whole=False))
+        staged = _staged(keys, attributes) if arrivals else []
         written = Written()
         if arrivals:
             stage(channel.connection, layout, arrivals, attributes, extras())
-            arrived = self._entry.changes if self._entry else 0
-            written = channel.merge(attributes, _staged(keys, attributes), arrived)
+            written = channel.merge(attributes, staged, self._entry.changes if self._entry else 0)
+        swept = 0
+        if self._is_sweeping(sweep, state):
+            if arrivals:
+                sweep.note_scanned(STAGED, staged, epoch)
+            swept = sweep.finish(channel.versions) if _is_ready(state) else 0
         self._doubts = doubts(channel.connection, channel.target)
-        return written
+        return replace(written, swept=swept)
 
     def _sweep(self, sweep: Sweep, state: State, attributes: Sequence[str], keys: Sequence[str]) -> int:
-        """Keeps account of what a later epoch's snapshot has seen; how many rows it swept in the end.
+        """Keeps account of what a later epoch's snapshot has seen; how many rows it swept in the end."""
+        if not self._is_sweeping(sweep, state):
+            return 0
+        if attributes:
+            sweep.note(STAGED, _staged(keys, attributes), int(json.loads(state.checkpoint)["epoch"]))
+        return sweep.finish() if _is_ready(state) else 0
+
+    def _is_sweeping(self, sweep: Sweep, state: State) -> bool:
+        """Whether a later epoch's snapshot is not complete yet, or just became so; the sweep is then ready.
 
         The first epoch has nothing to sweep: its mirror was empty.
         """
         now = _snapshot(state.checkpoint)
         before = _snapshot(self._entry.checkpoint) if self._entry else None
         if now is None or now.epoch == 1:
-            return 0
+            return False
         if before is None or before.epoch != now.epoch:
             sweep.begin()
         elif before.ready:
-            return 0
+            return False
         else:
             sweep.go_on()
-        if attributes:
-            sweep.note(STAGED, _staged(keys, attributes), now.epoch)
-        return sweep.finish() if now.ready else 0
+        return True
+
+
+def _is_ready(state: State) -> bool:
+    snapshot = _snapshot(state.checkpoint)
+    return snapshot is not None and snapshot.ready
 
 
 def _staged(keys: Sequence[str], attributes: Sequence[str]) -> list[str]:
@@ -282,7 +301,7 @@ def _scanned_since(state: State) -> int:
     it by the clock of another service: that is in the scan as well.
     """
     checkpoint = json.loads(state.checkpoint)
-    if checkpoint["start"] != "snapshot":
+    if checkpoint["start"] != "snapshot" and checkpoint["epoch"] == 1:
         return 0
     opened = [shard["created_before"] for shard in checkpoint["shards"].values() if "created_before" in shard]
     return (max(opened) + _CLOCKS) * 1000 if opened else 0

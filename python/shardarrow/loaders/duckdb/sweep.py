@@ -68,14 +68,27 @@ class Sweep:
             f"SELECT {', '.join(key_columns)} FROM {staged} WHERE epoch = {epoch} AND NOT removed"
         )
 
-    def finish(self) -> int:
-        """Deletes what the complete snapshot did not see from the mirror, and says how many rows."""
-        same = " AND ".join(f"seen.{quoted(column)} = mirror.{quoted(column)}" for column in self._kinds)
-        swept = changed(
-            self._connection,
-            f"DELETE FROM {self._target.sql} AS mirror "
-            f"WHERE NOT EXISTS (SELECT 1 FROM {self._seen.sql} AS seen WHERE {same})",
+    def note_scanned(self, staged: str, key_columns: Sequence[str], epoch: int) -> None:
+        """Takes over the keys of the items scanned in the epoch; changes are known elsewhere."""
+        pairs = zip(self._kinds, key_columns, strict=True)
+        same = " AND ".join(f"seen.{quoted(column)} = staged.{name}" for column, name in pairs)
+        keys = ", ".join(f"staged.{name}" for name in key_columns)
+        self._run(
+            f"INSERT INTO {self._seen.sql} ({column_list(list(self._kinds))}) "
+            f"SELECT DISTINCT {keys} FROM {staged} AS staged ANTI JOIN {self._seen.sql} AS seen ON {same} "
+            f"WHERE scanned AND epoch = {epoch}"
         )
+
+    def finish(self, *others: Target) -> int:
+        """Deletes what the complete snapshot did not see from the mirror, and says how many rows.
+
+        A key that stands in one of `others` stays.
+        """
+        same = " AND ".join(f"seen.{quoted(column)} = mirror.{quoted(column)}" for column in self._kinds)
+        unseen = " AND ".join(
+            f"NOT EXISTS (SELECT 1 FROM {table.sql} AS seen WHERE {same})" for table in (self._seen, *others)
+        )
+        swept = changed(self._connection, f"DELETE FROM {self._target.sql} AS mirror WHERE {unseen}")
         self._run(f"DROP TABLE {self._seen.sql}")
         return swept
 

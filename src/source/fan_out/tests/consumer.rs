@@ -117,8 +117,9 @@ async fn it_is_deregistered_only_on_request() {
 
 #[tokio::test]
 async fn a_consumer_that_is_removed_under_way_is_registered_again() {
+    let gone = Step::Send(frames::exception("ResourceNotFoundException", "as the test says"));
     let sessions = [
-        Answer::Session(vec![record(1)]),
+        Answer::Session(vec![record(1), gone]),
         Answer::Refusal(400, "ResourceNotFoundException"),
         Answer::Session(vec![record(2)]),
     ];

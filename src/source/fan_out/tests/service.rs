@@ -61,10 +61,11 @@ pub(super) struct Call {
     pub(super) http2: bool,
 }
 
+type Subscribed = dyn FnMut(&Value) -> Answer + Send;
 type Other = dyn FnMut(&str, &Value) -> Result<Value, (u16, &'static str)> + Send;
 
 struct State {
-    answers: VecDeque<Answer>,
+    subscribed: Box<Subscribed>,
     calls: Vec<Call>,
     other: Box<Other>,
     asked: Vec<String>,
@@ -81,9 +82,15 @@ pub(super) struct Service {
 impl Service {
     /// Answers calls for subscriptions in turn; the consumer is there and active.
     pub(super) async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let mut answers: VecDeque<_> = answers.into_iter().collect();
+        Self::answering(move |_| answers.pop_front().unwrap_or(Answer::Nothing)).await
+    }
+
+    /// As `start`, with the answer to each request for a subscription.
+    pub(super) async fn answering(subscribed: impl FnMut(&Value) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let state = State {
-            answers: answers.into_iter().collect(),
+            subscribed: Box::new(subscribed),
             calls: Vec::new(),
             other: Box::new(|operation, _| Ok(usual(operation))),
             asked: Vec::new(),
@@ -180,10 +187,11 @@ impl Service {
         }
         let answer = {
             let mut state = self.state.lock().unwrap();
+            let answer = (state.subscribed)(&body);
             state.calls.push(Call { request: body, at: Instant::now(), connection, http2 });
-            state.answers.pop_front()
+            answer
         };
-        match answer.unwrap_or(Answer::Nothing) {
+        match answer {
             Answer::Session(steps) => {
                 let session =
                     Session { steps: steps.into(), state: self.state.clone(), leaving, flushed: false };

@@ -71,6 +71,55 @@ async fn whatever_breaks_a_session_nothing_is_lost_and_nothing_comes_twice() {
     }
 }
 
+/// Sessions of some events each, which end in any way; some calls are refused.
+#[tokio::test]
+async fn any_order_of_ends_gives_every_record_once() {
+    const RECORDS: u32 = 60;
+    for seed in 1..=12 {
+        let mut dice = Jitter::new(seed * 7919);
+        let mut roll = move |below: u32| (dice.draw() * f64::from(below)) as u32;
+        let service = Service::answering(move |request| {
+            if roll(4) == 0 {
+                let codes = ["ResourceInUseException", "LimitExceededException", "InternalFailure"];
+                return Answer::Refusal(400, codes[roll(3) as usize]);
+            }
+            let after = request["StartingPosition"]["SequenceNumber"].as_str();
+            let mut number = after.map_or(0, |number| number.parse().unwrap());
+            let mut steps = Vec::new();
+            for _ in 0..roll(8) {
+                if roll(4) == 0 || number == RECORDS {
+                    steps.push(heartbeat(number));
+                } else {
+                    number += 1;
+                    steps.push(record(number));
+                }
+            }
+            let cut = roll(record_bytes(number + 1).len() as u32) as usize;
+            let mut spoiled = record_bytes(number + 1);
+            spoiled[cut] ^= 1;
+            steps.extend(match roll(6) {
+                0 => vec![Step::Break],
+                1 => vec![Step::Send(record_bytes(number + 1)[..cut].to_vec())],
+                2 => vec![Step::Send(spoiled)],
+                3 => vec![in_use()],
+                4 => vec![Step::Send(frames::exception("KMSThrottlingException", "no"))],
+                _ => vec![],
+            });
+            Answer::Session(steps)
+        })
+        .await;
+        let fan_out = if seed % 2 == 0 { over_http2(&service).await } else { fan_out(&service) };
+        let fan_out = FanOut { rules: HURRIED, ..fan_out };
+        let (found, _) = numbers(&fan_out, RECORDS as usize).await;
+        let expected: Vec<_> = (1..=RECORDS).map(|number| number.to_string()).collect();
+        assert_eq!(found, expected, "seed {seed}");
+    }
+}
+
+/// So that many sessions end within a test.
+const HURRIED: Rules =
+    Rules { between_calls: Duration::from_millis(1), after_success: Duration::from_millis(2), ..RULES };
+
 #[tokio::test]
 async fn the_service_is_not_called_again_before_it_allows_it() {
     let answers = [
@@ -172,6 +221,16 @@ async fn a_call_without_an_answer_does_not_hold_up_a_fetch() {
     assert_eq!(error.kind(), ErrorKind::Connection);
     assert!(error.message().contains("attempt_timeout"), "{error}");
     assert_eq!(records(&next(&fan_out, &beginning()).await.unwrap()), ["1"]);
+}
+
+#[tokio::test]
+async fn many_shards_have_their_turn_as_often_as_few() {
+    let service = Service::start([]).await;
+    let fan_out = fan_out(&service);
+    for (shards, wait) in [(1, RULES.wait), (64, RULES.wait), (640, RULES.wait / 10)] {
+        (0..shards).for_each(|number| drop(fan_out.subscription(&format!("{number}").as_str().into())));
+        assert_eq!(fan_out.wait(), wait, "{shards} shards");
+    }
 }
 
 #[tokio::test]

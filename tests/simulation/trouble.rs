@@ -1,0 +1,133 @@
+//! Faults of a seed, drawn one after the other and counted by kind.
+
+use std::collections::BTreeMap;
+
+use twin::kinesis::{KinesisKnobs, KinesisOp};
+use twin::{EndIterator, EndPage, Fault, Injection, Op};
+
+use crate::service::Service;
+use crate::world::World;
+
+/// How often each kind of fault struck.
+#[derive(Default)]
+pub struct Trouble {
+    pub struck: BTreeMap<&'static str, u64>,
+    waiting: Option<(&'static str, u64)>,
+}
+
+impl Trouble {
+    pub fn count(&mut self, kind: &'static str, times: u64) {
+        if times > 0 {
+            *self.struck.entry(kind).or_default() += times;
+        }
+    }
+
+    /// Takes back what has not struck, and counts what has.
+    pub fn end(&mut self, world: &mut World) {
+        let left: u64 = world.aws.pending_faults().iter().map(|fault| fault.times).sum();
+        world.aws.clear_faults();
+        if let Some((kind, times)) = self.waiting.take() {
+            self.count(kind, times.saturating_sub(left));
+        }
+    }
+
+    /// One fault of the service or of the way to it. One after the other: a page that stays damaged is
+    /// an error by design.
+    pub fn inject_any(&mut self, world: &mut World) {
+        self.end(world);
+        let call = Call::draw(world);
+        let (kind, fault) = draw(call, world);
+        // Who is denied for long has no permission.
+        let times = if kind == "access denied" { 1 } else { 1 + world.dice.roll(3) };
+        self.waiting = Some((kind, times));
+        world.aws.inject(Injection { times, ..Injection::once(call.op(world.service), fault) });
+    }
+
+    /// From now on every page is refused.
+    pub fn inject_outage(&mut self, world: &mut World) {
+        self.end(world);
+        let times = u64::MAX / 2;
+        self.waiting = Some(("outage", times));
+        let fault = error("InternalServerError", 500);
+        world.aws.inject(Injection { times, ..Injection::once(Call::Fetch.op(world.service), fault) });
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Fetch,
+    Open,
+    List,
+    Scan,
+}
+
+impl Call {
+    fn draw(world: &mut World) -> Self {
+        let calls = [Self::Fetch, Self::Fetch, Self::Open, Self::List, Self::Scan];
+        let known = if world.service == Service::Table { calls.len() } else { calls.len() - 1 };
+        calls[world.dice.roll(known as u64) as usize]
+    }
+
+    fn op(self, service: Service) -> Op {
+        match (self, service) {
+            (Self::Scan, _) => Op::Scan,
+            (Self::Fetch, Service::Table) => Op::GetRecords,
+            (Self::Open, Service::Table) => Op::GetShardIterator,
+            (Self::List, Service::Table) => Op::DescribeStream,
+            (Self::Fetch, _) => Op::Kinesis(KinesisOp::GetRecords),
+            (Self::Open, _) => Op::Kinesis(KinesisOp::GetShardIterator),
+            (Self::List, _) => Op::Kinesis(KinesisOp::ListShards),
+        }
+    }
+}
+
+fn error(code: &str, status: u16) -> Fault {
+    Fault::Error { code: code.into(), status, message: "scripted".into() }
+}
+
+fn draw(call: Call, world: &mut World) -> (&'static str, Fault) {
+    let of_shard = matches!(call, Call::Fetch | Call::Open);
+    match world.dice.roll(10) {
+        0 => ("internal error", error("InternalServerError", 500)),
+        1 => ("throttled", error("ThrottlingException", 400)),
+        2 => ("limit exceeded", error("LimitExceededException", 400)),
+        3 => ("throughput exceeded", error("ProvisionedThroughputExceededException", 400)),
+        4 if call == Call::Fetch => ("cursor expired", error("ExpiredIteratorException", 400)),
+        5 if of_shard => ("shard not found", error("ResourceNotFoundException", 400)),
+        6 if matches!(call, Call::Fetch | Call::Scan) => ("cut JSON", Fault::InvalidJson),
+        7 if matches!(call, Call::Fetch | Call::Scan) => ("wrong checksum", Fault::WrongCrc),
+        8 => ("connection reset", Fault::Reset),
+        9 if of_shard => ("access denied", error("AccessDeniedException", 400)),
+        _ => ("lost reply", Fault::LostReply),
+    }
+}
+
+/// What the service does all the time: pages, listings and ends as awkward as they may be.
+pub fn make_awkward(world: &mut World) {
+    let mut roll = |below: u64| world.dice.roll(below);
+    let (permute, stale, hide) = (roll(1 << 32), roll(3) * roll(4_000), roll(2) * 400);
+    let page = 1 + roll(4) as usize * roll(12) as usize;
+    let (listing, empty, end) = (1 + roll(5) as usize * 2, roll(4) as u32, roll(3));
+    let refuses = roll(2) == 0;
+    let kinesis = KinesisKnobs {
+        listing_page: listing,
+        page_records: page,
+        empty_pages: empty,
+        hide_children_ms: hide as i64,
+        arrival_jitter_ms: roll(2) * 200,
+        ..KinesisKnobs::default()
+    };
+    let rates = roll(2) == 0;
+    let end_iterator = if roll(2) == 0 { EndIterator::Absent } else { EndIterator::Null };
+    let (scan_items, scan_empty, scan_stale) = (1 + roll(4), roll(3), roll(3_000));
+    let late_end = roll(3) * 300;
+    let knobs = world.aws.knobs_mut();
+    knobs.kinesis = if rates { kinesis.with_documented_rates() } else { kinesis };
+    (knobs.permute, knobs.stale_ms, knobs.hide_parent_ms) = (Some(permute), stale as i64, hide as i64);
+    (knobs.listing_page, knobs.page_records, knobs.empty_pages) = (listing, page, empty);
+    knobs.end_page = [EndPage::WithRecords, EndPage::Separate, EndPage::Mixed][end as usize];
+    (knobs.end_iterator, knobs.refuse_after_trimmed) = (end_iterator, refuses);
+    (knobs.ending_late_ms, knobs.hide_child_ms) = (late_end as i64, (late_end * 2) as i64);
+    knobs.scan_page_items = Some(scan_items as usize);
+    (knobs.scan_empty_pages, knobs.scan_stale_ms) = (scan_empty as u32, scan_stale as i64);
+}
