@@ -280,12 +280,10 @@ impl Checker {
     pub fn asked(&mut self, request: &Action, waiting: usize, now_ms: i64) {
         match request {
             Action::List { .. } => {
-                if in_a_second(&mut self.listings, now_ms) > LISTINGS {
-                    self.blame(
-                        "I12",
-                        format!("more than {LISTINGS} listings were asked for within a second"),
-                    );
-                }
+                let often = in_a_second(&mut self.listings, now_ms);
+                let storm =
+                    (often > LISTINGS).then(|| format!("{often} listings were asked for within a second"));
+                storm.into_iter().for_each(|line| self.blame("I12", line));
             }
             Action::Fetch { shard, .. } => {
                 self.fetches_under_way += 1;

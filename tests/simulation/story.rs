@@ -462,7 +462,7 @@ fn world(kind: Kind, seed: u64) -> World {
     }
     let mut aws = Aws::new(seed);
     aws.kinesis().create_stream(&CreateStream::with_shards(STREAM, 1 + (seed / 3 % 3) as u32)).unwrap();
-    let service = if seed % 2 == 0 { Service::Kinesis } else { Service::Objects };
+    let service = if seed.is_multiple_of(2) { Service::Kinesis } else { Service::Objects };
     World::of(aws, service, seed)
 }
 
