@@ -38,10 +38,11 @@ impl Run {
         self.late = self.ages(now).map(|(id, used)| (id, level(used))).collect();
     }
 
-    /// A shard goes on where its parent ended, and what was said of that holds for it.
+    /// A shard goes on where its parent ended, and what was said of that holds for it. Of parents that
+    /// nobody has seen it is as old as the shard that waits longest, of which it was said as well.
     pub(super) fn inherit_age(&mut self, id: &ShardId) {
-        let parents = self.graph.parents(id).iter();
-        if let Some(level) = parents.filter_map(|parent| self.late.get(parent)).max().copied() {
+        let parents = self.graph.parents(id).iter().filter_map(|parent| self.late.get(parent)).max();
+        if let Some(level) = parents.or_else(|| self.late.values().max()).copied() {
             self.late.insert(id.clone(), level);
         }
     }
