@@ -40,6 +40,23 @@ test-long: python-ready  ## Run the bulk tests at full size and write docs/test-
 	SHARDARROW_FULL=1 $(CARGO) test --locked --quiet --test simulation
 	SHARDARROW_FULL=1 .venv/bin/python -m pytest -m bulk --record docs/test-results.md
 
+# A failure prints the one line that reproduces it.
+SIM = $(CARGO) test $(PROFILE) --locked --quiet --test simulation -- --nocapture --exact
+
+.PHONY: sim
+sim:  ## Tell one seed of the simulation: make sim SEED=7
+	SHARDARROW_SEED=$(or $(SEED),$(error SEED is a number)) $(SIM) seeds::every_seed_keeps_every_invariant
+
+.PHONY: sim-long
+sim-long: SECONDS ?= 600
+sim-long: PROFILE = --profile sim
+sim-long:  ## Run seeds on all cores for so long: make sim-long SECONDS=600 [SEED=first]
+	SHARDARROW_SEED=$(or $(SEED),0) SHARDARROW_SECONDS=$(SECONDS) $(SIM) seeds::every_seed_keeps_every_invariant
+
+.PHONY: seeded-bugs
+seeded-bugs:  ## Put every bug on purpose into the library until a test notices; writes docs/reference/seeded-bugs.md
+	SHARDARROW_WRITE_BUGS=1 $(SIM) bugs::every_bug_on_purpose_is_noticed
+
 .PHONY: emulators
 emulators: .tools/ferrokinesis/stamp .tools/kinesis-local/stamp  ## Install the emulators of Kinesis that some tests use (one needs npm)
 

@@ -90,6 +90,10 @@ impl ShardGraph {
 
     /// Takes a shard from a checkpoint; what a listing says of it comes later, or never.
     pub fn remember(&mut self, id: &ShardId, parents: &[ShardId], finished: bool) {
+        for parent in parents.iter().filter(|parent| !self.nodes.contains_key(*parent)) {
+            // The shard itself may never be listed again, and must not wait for this parent for ever.
+            self.unseen.entry(parent.clone()).or_default();
+        }
         let mut node = Node::new(parents);
         node.finished = finished;
         self.nodes.insert(id.clone(), node);
@@ -251,6 +255,18 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remembered_shard_that_no_listing_shows_does_not_wait_for_a_parent_that_is_gone_too() {
+        let mut graph = ShardGraph::default();
+        graph.remember(&"child".into(), &["parent".into()], false);
+        graph.expect_parents();
+        for _ in 0..CONFIRMATIONS {
+            assert!(!graph.is_ready(&"child".into()) && graph.unsettled());
+            graph.reconcile(&[], Duration::ZERO);
+        }
+        assert!(graph.is_ready(&"child".into()) && !graph.unsettled());
+    }
 
     fn shard(id: &str, parents: &[&str]) -> Shard {
         Shard {

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 
 import duckdb
@@ -184,10 +185,11 @@ def test_tail_follows_from_now_on(orders, tables, start_process):
     tail = start_process(*ENTRY, "tail", orders, "--verbose", "--poll-interval", "0.05")
     # Until the stream has its position a change may be older than "now": write until one is seen.
     os.set_blocking(tail.stdout.fileno(), False)
-    for number in range(1000):
+    for number in count():
         tables.put(orders, {"id": {"S": "later"}, "number": {"N": str(number)}})
         if line := tail.stdout.readline():
             break
+        assert tail.poll() is None, tail.stderr.read()
     assert "modify id=later" in line or "insert id=later" in line
     assert "id=a" not in line
     tail.send_signal(signal.SIGINT)

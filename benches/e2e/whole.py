@@ -24,11 +24,22 @@ class Tools:
     ours: Path
     relay: Path
 
+    def page(self, workload: str) -> bytes:
+        return subprocess.run([self.bench, "page", workload], capture_output=True, check=True).stdout
+
     def page_size(self, workload: str) -> int:
-        return len(subprocess.run([self.bench, "page", workload], capture_output=True, check=True).stdout)
+        return len(self.page(workload))
+
+    def rows(self, table: str) -> int:
+        """How many a table of the server has; it names its workload, shards and pages."""
+        workload, shards, pages = table.split(".")
+        page = self.page(workload.replace("_", "/"))
+        return page.count(b'"SequenceNumber"') * int(shards) * int(pages)
 
 
 def read_ours(tools: Tools, url: str, table: str, cores: str | None = None, **options: Any) -> dict[str, Any]:
+    if table.count(".") == 2:
+        options["until"] = tools.rows(table)
     words = [f"{name}={json.dumps(value)}" for name, value in options.items()]
     return run_once(tools.ours, "stream.py", url, table, *words, cores=cores)
 

@@ -12,6 +12,9 @@ const AGED_OUT: Millis = 2;
 /// Listings show the children of a shard within this time after its end.
 const RECENT: Millis = 60 * 60 * 1000;
 
+/// A listing may show a shard so much later than the shards beside it.
+const LATE: Millis = 5 * 60 * 1000;
+
 /// With this many shards waiting for their children, one full listing is cheaper.
 const MANY: usize = 10;
 
@@ -253,8 +256,9 @@ impl Run {
     /// Every later shard is read from its beginning.
     pub(super) fn discover(&mut self, id: &ShardId) {
         let verified = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
-        // Of parents that nobody has seen nothing is known: then it is as old as the shard that waits longest.
-        let oldest = || self.graph.unfinished().filter_map(|id| self.verified(id)).min();
+        // Of parents that nobody has seen nothing is known: then it may be older than the shard that waits
+        // longest, by as much as listings may be late.
+        let oldest = || self.graph.unfinished().filter_map(|id| self.verified(id)).min().map(|at| at - LATE);
         let verified = verified.or_else(oldest);
         let mut state = start::at_beginning(self.graph.parents(id), verified);
         if broken::is("latest-for-children") && self.options.start == Start::Latest {

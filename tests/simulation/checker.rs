@@ -244,7 +244,17 @@ impl Checker {
                 self.trace.push(format!("{now_ms} {scope:?} complete={} {shards:?}", listing.complete));
                 self.saw(&listing.shards);
             }
-            Event::Fetched { result, .. } => {
+            Event::Fetched { shard, result } => {
+                let said = match result {
+                    Ok(page) => format!(
+                        "{} bytes, behind {:?}, end {}",
+                        page.body.len(),
+                        page.behind,
+                        page.next.is_none()
+                    ),
+                    Err(error) => error.to_string(),
+                };
+                self.trace.push(format!("{now_ms} page of {shard}: {said}"));
                 self.fetches_under_way = self.fetches_under_way.saturating_sub(1);
                 result.iter().for_each(|page| self.saw(&page.children));
             }

@@ -445,3 +445,23 @@ fn a_shard_whose_parent_nobody_saw_is_as_old_as_the_others() {
         world.durable.gaps.iter().any(|gap| gap.shard.as_ref().is_some_and(|id| id.as_str() == &*child));
     assert!(of_child, "{:?}", world.durable.gaps);
 }
+
+/// A snapshot of a table whose shards have parents that are long gone; then nobody comes for two days.
+#[test]
+fn shards_that_vanished_with_their_parents_hold_nothing_up() {
+    let mut world = World::new(12, 1);
+    write(&mut world, 10);
+    world.roll_over_any();
+    world.aws.advance(25 * HOUR as u64);
+    write(&mut world, 10);
+    let again = Options { start: Start::Snapshot, on_gap: OnGap::Resnapshot, ..options() };
+    let mut session = world.start(again.clone()).unwrap();
+    session.open(&mut world);
+    drop(session);
+    world.roll_over_any();
+    world.aws.advance(50 * HOUR as u64);
+    write(&mut world, 10);
+    let mut session = world.start(again).unwrap();
+    drain(&mut world, &mut session);
+    assert!(session.run.is_ready());
+}

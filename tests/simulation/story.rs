@@ -67,6 +67,7 @@ struct Story {
     loses: bool,
     replaced: bool,
     was_away: bool,
+    buried: bool,
     /// Everything ever written is in what is read.
     whole: bool,
 }
@@ -97,6 +98,7 @@ impl Story {
             loses,
             replaced: false,
             was_away: false,
+            buried: false,
             whole,
         }
     }
@@ -104,6 +106,10 @@ impl Story {
     fn run(&mut self) -> Outcome {
         self.prepare();
         let mut session = self.live()?;
+        if self.buried {
+            // A first listing that hides what was split a moment ago would take old history for new.
+            session.run_for(&mut self.world, 3_000);
+        }
         for _ in 0..3 + self.world.dice.roll(10) {
             self.change();
             self.disturb();
@@ -135,6 +141,8 @@ impl Story {
         }
         if self.kind == Kind::Snapshot && self.world.dice.chance(60) {
             bury(&mut self.world);
+            self.world.aws.advance(10_000);
+            self.buried = true;
         }
     }
 
@@ -357,7 +365,15 @@ impl Story {
         let caught_up = session.run.is_ready() && session.is_caught_up(&self.world);
         match self.checker().first_missing(usize::MAX) {
             Some(missing) if caught_up => ("I1", missing),
-            Some(missing) => ("I9", format!("twenty minutes without faults, and {missing}")),
+            Some(missing) => {
+                let metrics = session.run.metrics(session.now(&self.world));
+                let shards = metrics
+                    .shards
+                    .iter()
+                    .map(|(id, shard)| format!("{id} {} {}", shard.state, shard.position));
+                let (shards, snapshot) = (shards.collect::<Vec<_>>().join(", "), metrics.snapshot);
+                ("I9", format!("twenty minutes without faults, and {missing}: {shards} {snapshot:?}"))
+            }
             None if caught_up => {
                 ("I9", "twenty minutes without faults, and what is done is not saved".into())
             }

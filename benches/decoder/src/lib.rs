@@ -1,6 +1,8 @@
 //! The decoder and what it imports.
 #![allow(dead_code)]
 
+#[path = "../../../src/broken.rs"]
+pub mod broken;
 #[path = "../../../src/position.rs"]
 pub mod position;
 #[path = "../../../src/error.rs"]

@@ -1,4 +1,4 @@
-"""Reads a stream to its end with `async for`, and tells what that took.
+"""Reads a stream with `async for` until it has `until` rows or `seconds` are over, and tells what that took.
 
 stream.py URL TABLE [OPTION=JSON …]; options of the stream, or those that begin with `source.`, of its source.
 """
@@ -38,19 +38,19 @@ async def main() -> None:
     for_source = {name[7:]: value for name, value in given.items() if name.startswith("source.")}
     options = {name: value for name, value in given.items() if not name.startswith("source.")}
     seconds = options.pop("seconds", None)
-    consume = options.pop("import", False)
+    until = options.pop("until", None)
     peaks = []
     rows = batches = 0
     begun, used = time.perf_counter(), cpu()
     last = begun
     async with source_of(url, table, for_source).stream(**{"follow": False, **options}) as stream:
         async for batch in stream:
-            rows += len(batch.to_pyarrow() if consume else batch)
+            rows += len(batch)
             batches += 1
             last = time.perf_counter()
             if seconds and last - begun > (len(peaks) + 1) * seconds / 4:
                 peaks.append(peak())
-            if seconds and last - begun > seconds:
+            if (seconds and last - begun > seconds) or rows == until:
                 break
         metrics = stream.metrics()
     print(

@@ -181,12 +181,15 @@ impl Aws {
         let knobs = &self.knobs;
         // A stale listing knows nothing of what happened since, so it hides no parent for it.
         let view = now.saturating_sub(knobs.stale_ms);
-        let young_child = shard.parent.is_some() && view < shard.opened.saturating_add(knobs.hide_child_ms);
+        let is_young = |shard: &Shard| view < shard.opened.saturating_add(knobs.hide_child_ms);
+        let young_child = shard.parent.is_some() && is_young(shard);
+        // A parent is hidden behind the children that are seen, not with them.
+        let is_shown_child = |other: &Shard| other.parent.as_ref() == Some(&shard.id) && !is_young(other);
         let hidden_parent = knobs.hide_parent_ms > 0
             && shard.closed.as_ref().is_some_and(|closed| {
                 closed.at <= view && view < closed.at.saturating_add(knobs.hide_parent_ms)
             })
-            && stream.shards.values().any(|other| other.parent.as_ref() == Some(&shard.id));
+            && stream.shards.values().any(is_shown_child);
         !young_child && !hidden_parent && !knobs.omit.iter().any(|id| **id == *shard.id)
     }
 
