@@ -67,7 +67,6 @@ mod switch {
         ("schema-not-saved", "The checkpoint does not know the columns."),
         ("finished-shard-forgotten-too-early", "A finished shard is forgotten while listings still show it."),
         ("forgotten-at-once", "A finished shard is forgotten as soon as listings do not show it."),
-        ("damaged-page-asked-again", "A page that was used in part is asked for again with its cursor."),
         ("failed-reader-forgotten", "A shard whose call failed is never asked again."),
         ("stall-never-raised", "A shard that fails for longer than `stall_timeout` is no error."),
         ("starved-for-ever", "Readers that waited for memory are never woken."),

@@ -394,8 +394,7 @@ impl Reader {
         // A page that could not be used may have been used in part, so the cursor is not asked again.
         self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Fetching(cursor)
-                if broken::is("damaged-page-asked-again")
-                    || !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
+                if !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
             {
                 Phase::Open(cursor)
             }
