@@ -219,8 +219,8 @@ impl Story {
     fn is_young(&self, hours: i64) -> bool {
         let oldest = self.world.aws.now_ms() - hours * HOUR;
         let Some(checkpoint) = &self.world.durable.checkpoint else { return false };
-        let mut open = checkpoint.shards.values().filter(|state| state.finished.is_none());
-        open.all(|state| state.verified > Some(oldest))
+        let open: Vec<_> = checkpoint.shards.values().filter(|state| state.finished.is_none()).collect();
+        !open.is_empty() && open.iter().all(|state| state.verified > Some(oldest))
     }
 
     fn consume(&mut self, session: &mut Session) {
