@@ -41,7 +41,7 @@ test-long: python-ready  ## Run the bulk tests at full size and write docs/test-
 	SHARDARROW_FULL=1 .venv/bin/python -m pytest -m bulk --record docs/test-results.md
 
 # A failure prints the one line that reproduces it.
-SIM = $(CARGO) test $(PROFILE) --locked --quiet --test simulation -- --nocapture --exact
+SIM = $(CARGO) test --locked --quiet --test simulation -- --nocapture --exact
 
 .PHONY: sim
 sim:  ## Tell one seed of the simulation: make sim SEED=7
@@ -49,7 +49,6 @@ sim:  ## Tell one seed of the simulation: make sim SEED=7
 
 .PHONY: sim-long
 sim-long: SECONDS ?= 600
-sim-long: PROFILE = --profile sim
 sim-long:  ## Run seeds on all cores for so long: make sim-long SECONDS=600 [SEED=first]
 	SHARDARROW_SEED=$(or $(SEED),0) SHARDARROW_SECONDS=$(SECONDS) $(SIM) seeds::every_seed_keeps_every_invariant
 

@@ -13,7 +13,7 @@ const AGED_OUT: Millis = 2;
 const RECENT: Millis = 60 * 60 * 1000;
 
 /// A listing may show a shard so much later than the shards beside it.
-const LATE: Millis = 5 * 60 * 1000;
+const LATE: Millis = 60 * 1000;
 
 /// With this many shards waiting for their children, one full listing is cheaper.
 const MANY: usize = 10;
@@ -96,8 +96,7 @@ impl Discovery {
     /// Whether an ended shard may still have children that no listing has shown.
     pub(super) fn is_expecting(&self, id: &ShardId) -> bool {
         let open = !matches!(self.status, Some(StreamStatus::Disabled));
-        open && !broken::is("childless-at-once")
-            && self.children.get(id).is_some_and(|pursuit| pursuit.tries < CHILDLESS)
+        open && self.children.get(id).is_some_and(|pursuit| pursuit.tries < CHILDLESS)
     }
 
     pub(super) fn restart(&mut self, now: Now) {
@@ -210,7 +209,7 @@ impl Run {
         self.discovery.status = Some(listing.status);
         // It can be changed while the stream is read, and what is too old then is trimmed at once.
         self.description.retention = listing.retention.unwrap_or(self.description.retention);
-        let pause = if listing.complete || broken::is("part-of-a-listing-believed") {
+        let pause = if listing.complete {
             self.graph.reconcile(&listing.shards, now);
             self.options.discovery_interval
         } else {
@@ -276,10 +275,7 @@ impl Run {
             self.graph.orphans().map(|(child, parent)| (child.clone(), parent.clone())).collect();
         for (child, parent) in orphans {
             let history = self.discovery.explained.contains(&child);
-            if self.discovery.explained.insert(parent.clone())
-                && !history
-                && !broken::is("orphans-in-silence")
-            {
+            if self.discovery.explained.insert(parent.clone()) && !history {
                 let cause =
                     format!("the shard is the parent of {child} and was gone before it could be read");
                 self.lose(self.gap(Some(&parent), Some(Position::Beginning), cause, now))?;
@@ -326,12 +322,11 @@ impl Run {
     fn forget_aged_out(&mut self, now: Now) {
         let Some(server_now) = self.server_now(now) else { return };
         let shards = &self.frontier.state().checkpoint.shards;
-        let aged_out = if broken::is("forgotten-at-once") { 0 } else { AGED_OUT };
         let aged = |id: &ShardId, state: &ShardState| {
-            (self.graph.is_gone(id) || broken::is("finished-shard-forgotten-too-early"))
+            self.graph.is_gone(id)
                 && state
                     .finished
-                    .is_some_and(|finished| server_now - finished > aged_out * self.description.retention)
+                    .is_some_and(|finished| server_now - finished > AGED_OUT * self.description.retention)
         };
         let old: Vec<_> =
             shards.iter().filter(|(id, state)| aged(id, state)).map(|(id, _)| id.clone()).collect();

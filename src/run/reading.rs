@@ -41,7 +41,7 @@ impl Run {
 
     /// Asks for the readers whose moment has come, as far as memory goes.
     pub(super) fn ask_readers(&mut self, now: Now) -> Result<()> {
-        self.saving.starved &= broken::is("starved-for-ever");
+        self.saving.starved = false;
         if !self.may_read_shards() {
             return Ok(());
         }

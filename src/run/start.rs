@@ -181,8 +181,7 @@ impl Run {
         let kept = listing.server_time.map(|time| time - self.description.retention + EARLIEST_SLACK);
         for shard in &listing.shards {
             let mut state = at_beginning(&shard.parents, kept.max(Some(moment)));
-            state.created_before =
-                Some(if broken::is("moment-a-minute-late") { moment + 60_000 } else { moment });
+            state.created_before = Some(moment);
             self.remember(&shard.id, state);
         }
     }
