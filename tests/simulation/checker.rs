@@ -222,7 +222,10 @@ impl Checker {
                 let behind = behind.map(|number| Number::of(number.record()));
                 behind.is_none_or(|behind| record.sequence >= behind)
             }
-            _ if gap.cause.starts_with("the stream was replaced") => true,
+            // What is written once the new stream is known must come.
+            _ if gap.cause.starts_with("the stream was replaced") => {
+                gap.found.is_none_or(|at| record.at_ms < at)
+            }
             // Up to the oldest record left, which may be in a descendant.
             Some(id) => {
                 let found = gap.found.unwrap_or(i64::MAX);
