@@ -465,3 +465,34 @@ fn shards_that_vanished_with_their_parents_hold_nothing_up() {
     drain(&mut world, &mut session);
     assert!(session.run.is_ready());
 }
+
+/// A shard without a record ended, and its process with it, before any listing showed the child. Hours
+/// later nothing of the child is missing: its parent was seen open after the start.
+#[test]
+fn the_child_of_an_empty_shard_is_no_older_than_the_last_listing_that_shows_its_parent_open() {
+    for (away, lost) in [(2, false), (23, false), (25, true)] {
+        let mut world = World::new(18, 1);
+        world.aws.knobs_mut().hide_child_ms = 60_000;
+        let mut session = world.start(options()).unwrap();
+        session.open(&mut world);
+        let parent = world.aws.open_shard(TABLE, 0).unwrap();
+        world.roll_over_any();
+        write(&mut world, 10);
+        session.run_for(&mut world, 2_000);
+        session.commit(&mut world);
+        drop(session);
+        let saved = world.durable.checkpoint.as_ref().unwrap();
+        assert!(saved.shards.len() == 1 && saved.shards[&parent.as_ref().into()].finished.is_some());
+        world.aws.advance(away * HOUR as u64);
+        let mut session = world.start(options()).unwrap();
+        if lost {
+            session.open(&mut world);
+            session.run_for(&mut world, 60_000);
+            assert!(matches!(&session.over, Some(Err(error)) if error.kind() == ErrorKind::Gap));
+            continue;
+        }
+        drain(&mut world, &mut session);
+        assert_exact(&world);
+        assert_eq!(world.durable.gaps, []);
+    }
+}
