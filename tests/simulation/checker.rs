@@ -105,6 +105,8 @@ pub struct Checker {
     /// How far into a shard the checkpoint's claims have been verified.
     verified: BTreeMap<String, usize>,
     gaps: Vec<Gap>,
+    /// When each of them was written down.
+    heard_ms: Vec<i64>,
     set_aside: BTreeSet<String>,
     /// What was said to be lost, before it is written down.
     warnings: Vec<String>,
@@ -136,6 +138,7 @@ impl Checker {
             may_repeat: BTreeMap::new(),
             verified: BTreeMap::new(),
             gaps: Vec::new(),
+            heard_ms: Vec::new(),
             set_aside: BTreeSet::new(),
             warnings: Vec::new(),
             fetches_under_way: 0,
@@ -166,6 +169,7 @@ impl Checker {
 
     fn wrote(&mut self, shard: &str, sequence: &str, key: String, at_ms: i64) {
         let index = self.places.len();
+        self.trace.push(format!("{at_ms} record {sequence} of key {key} is written to {shard}"));
         let of_shard = self.shards.entry(shard.to_owned()).or_default();
         self.places.insert(sequence.to_owned(), (shard.to_owned(), of_shard.len()));
         let sequence = Number::of(sequence);
@@ -216,7 +220,7 @@ impl Checker {
 
     fn is_accounted_for(&self, shard: &str, record: &Written) -> bool {
         let number = record.sequence.as_str();
-        let in_gap = |gap: &Gap| match &gap.shard {
+        let in_gap = |(gap, heard_ms): (&Gap, &i64)| match &gap.shard {
             Some(id) if id.as_str() == shard => {
                 let behind = gap.from.as_ref().and_then(Position::sequence);
                 let behind = behind.map(|number| Number::of(number.record()));
@@ -224,11 +228,11 @@ impl Checker {
             }
             // What is written once the new stream is known must come.
             _ if gap.cause.starts_with("the stream was replaced") => {
-                gap.found.is_none_or(|at| record.at_ms < at)
+                record.at_ms < gap.found.unwrap_or(*heard_ms)
             }
             // Up to the oldest record left, which may be in a descendant.
             Some(id) => {
-                let found = gap.found.unwrap_or(i64::MAX);
+                let found = gap.found.unwrap_or(*heard_ms);
                 let kin = self.ancestors(shard);
                 // A shard that vanished before any listing showed it may be anybody's descendant.
                 let unlisted =
@@ -237,7 +241,9 @@ impl Checker {
             }
             None => true,
         };
-        self.done.contains(number) || self.set_aside.contains(number) || self.gaps.iter().any(in_gap)
+        self.done.contains(number)
+            || self.set_aside.contains(number)
+            || self.gaps.iter().zip(&self.heard_ms).any(in_gap)
     }
 
     pub fn answered(&mut self, event: &Event, now_ms: i64) {
@@ -260,6 +266,13 @@ impl Checker {
                 self.trace.push(format!("{now_ms} page of {shard}: {said}"));
                 self.fetches_under_way = self.fetches_under_way.saturating_sub(1);
                 result.iter().for_each(|page| self.saw(&page.children));
+            }
+            Event::Scanned { segment, result } => {
+                let said = match result {
+                    Ok(page) => format!("{} items, end {}", page.scanned, page.next.is_none()),
+                    Err(error) => error.to_string(),
+                };
+                self.trace.push(format!("{now_ms} page of {}: {said}", segment.shard()));
             }
             _ => {}
         }
@@ -394,7 +407,16 @@ impl Checker {
     /// I4: the consumer is done with this batch.
     pub fn applied(&mut self, batch: &Batch, aws: &Aws) {
         self.learn(aws);
-        for row in rows(&batch.records).iter().filter(|row| !row.sequence.is_empty()) {
+        let given = rows(&batch.records);
+        let said = given.iter().map(|row| format!("{} {}={} {}", row.op, row.key, row.version, row.sequence));
+        let said = said.collect::<Vec<_>>().join(", ");
+        self.trace.push(format!(
+            "{} batch {} of epoch {} used: {said}",
+            aws.now_ms(),
+            batch.number,
+            batch.epoch
+        ));
+        for row in given.iter().filter(|row| !row.sequence.is_empty()) {
             self.used += 1;
             let Seen { shard, sequence, key, .. } = row;
             if self.done.insert(sequence.clone()) {
@@ -416,10 +438,13 @@ impl Checker {
     /// I5, I6, I7, I10: this checkpoint is about to replace the one in `durable`, whose gaps are already there.
     pub fn saved(&mut self, checkpoint: &Checkpoint, aws: &Aws, durable: &Durable) {
         self.learn(aws);
+        let (epoch, stream) =
+            (checkpoint.epoch, checkpoint.stream_arn.rsplit('/').next().unwrap_or_default());
+        self.trace.push(format!("{} epoch {epoch} of {stream} saved", aws.now_ms()));
         if let Some(back) = went_back(durable.checkpoint.as_ref(), checkpoint) {
             self.blame("I6", back);
         }
-        self.heard_of(durable);
+        self.heard_of(durable, aws.now_ms());
         if checkpoint.epoch != self.epoch {
             // Everything is scanned again.
             (self.epoch, self.scope) = (checkpoint.epoch, Scope::Undecided);
@@ -435,13 +460,14 @@ impl Checker {
         }
     }
 
-    fn heard_of(&mut self, durable: &Durable) {
+    fn heard_of(&mut self, durable: &Durable, now_ms: i64) {
         let new: Vec<_> = durable.gaps.iter().skip(self.gaps.len()).cloned().collect();
         for gap in new {
             if self.gaps.contains(&gap) {
                 self.blame("I10", format!("a gap is written down twice: {gap:?}"));
             }
             self.gaps.push(gap);
+            self.heard_ms.push(now_ms);
         }
         let numbers = durable.quarantined.iter().filter_map(|one| one.record.sequence.as_ref());
         self.set_aside = numbers.map(ToString::to_string).collect();

@@ -215,12 +215,16 @@ impl Story {
         }
     }
 
-    /// Whether the checkpoint knows of every shard that nothing was missing so many hours ago.
+    /// Whether the checkpoint knows that nothing was missing so many hours ago: of every shard that is
+    /// open, and of every shard whose children it does not know.
     fn is_young(&self, hours: i64) -> bool {
         let oldest = self.world.aws.now_ms() - hours * HOUR;
         let Some(checkpoint) = &self.world.durable.checkpoint else { return false };
-        let open: Vec<_> = checkpoint.shards.values().filter(|state| state.finished.is_none()).collect();
-        !open.is_empty() && open.iter().all(|state| state.verified > Some(oldest))
+        let shards = &checkpoint.shards;
+        let has_children = |id| shards.values().any(|state| state.parents.contains(id));
+        let mut ends =
+            shards.iter().filter(|(id, state)| state.finished.is_none() || !has_children(id)).peekable();
+        ends.peek().is_some() && ends.all(|(_, state)| state.verified > Some(oldest))
     }
 
     fn consume(&mut self, session: &mut Session) {
