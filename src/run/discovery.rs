@@ -256,16 +256,23 @@ impl Run {
     /// Every later shard is read from its beginning.
     pub(super) fn discover(&mut self, id: &ShardId) {
         let verified = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
-        // Of parents that nobody has seen nothing is known: then it may be older than the shard that waits
-        // longest, by as much as listings may be late.
-        let oldest = || self.graph.unfinished().filter_map(|id| self.verified(id)).min().map(|at| at - LATE);
-        let verified = verified.or_else(oldest);
+        let verified = verified.or_else(|| self.verified_of_all());
         let mut state = start::at_beginning(self.graph.parents(id), verified);
         if broken::is("latest-for-children") && self.options.start == Start::Latest {
             state.created_before = self.server.map(|(time, _)| time);
         }
         self.inherit_age(id);
         self.remember(id, state);
+    }
+
+    /// Since when nothing can be missing of a shard of which nothing is known, not even a parent that was
+    /// seen: it descends from any of those whose children are not known, or no listing has shown its
+    /// lineage yet.
+    pub(super) fn verified_of_all(&self) -> Option<Millis> {
+        let last = |id: &&ShardId| !self.graph.is_finished(id) || self.graph.children(id).next().is_none();
+        let known = self.graph.ids().filter(|id| self.starts.contains_key(*id)).filter(last);
+        let between = Millis::try_from(self.options.discovery_interval.as_millis()).unwrap_or(Millis::MAX);
+        known.filter_map(|id| self.verified(id)).min().map(|at| at.saturating_sub(between) - LATE)
     }
 
     /// A shard whose parent lived and vanished unseen: what the parent held is lost. Not so where
