@@ -6,7 +6,8 @@ use crate::budget::Backoff;
 /// Pause between listings while something in them is not settled.
 pub(super) const UNSETTLED: Duration = Duration::from_millis(200);
 
-/// A finished shard is remembered until it has been gone from the listing for this many retentions.
+/// A finished shard is remembered until it has been gone from the listing for this many retentions, and
+/// its children are finished, too.
 const AGED_OUT: Millis = 2;
 
 /// Listings show the children of a shard within this time after its end.
@@ -330,8 +331,10 @@ impl Run {
     fn forget_aged_out(&mut self, now: Now) {
         let Some(server_now) = self.server_now(now) else { return };
         let shards = &self.frontier.state().checkpoint.shards;
+        // A child that is not read to its end would wait for it for ever.
         let aged = |id: &ShardId, state: &ShardState| {
             self.graph.is_gone(id)
+                && self.graph.children(id).all(|child| self.graph.is_finished(child))
                 && state
                     .finished
                     .is_some_and(|finished| server_now - finished > AGED_OUT * self.description.retention)
