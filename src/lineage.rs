@@ -105,12 +105,15 @@ impl ShardGraph {
         self.nodes.get(id)?.open_at
     }
 
-    /// Takes a shard from a checkpoint; what a listing says of it comes later, or never.
-    pub fn remember(&mut self, id: &ShardId, parents: &[ShardId], finished: bool) {
+    /// Takes a shard from a checkpoint; what a listing says of it comes later, or never. Parents that
+    /// the checkpoint does not know are gone when listings miss them for a while, or at once where that
+    /// was proved before.
+    pub fn remember(&mut self, id: &ShardId, parents: &[ShardId], parents_gone: bool, finished: bool) {
+        let proved = parents_gone || broken::is("late-parent-is-gone");
+        let apart = if proved { Duration::ZERO } else { APART };
         for parent in parents.iter().filter(|parent| !self.nodes.contains_key(*parent)) {
             // The shard itself may never be listed again, and must not wait for this parent for ever.
-            let missed = Missed { apart: APART, ..Missed::default() };
-            self.unseen.entry(parent.clone()).or_insert(missed);
+            self.unseen.entry(parent.clone()).or_insert(Missed { apart, ..Missed::default() });
         }
         let mut node = Node::new(parents);
         node.finished = finished;
@@ -278,7 +281,7 @@ mod tests {
     #[test]
     fn a_remembered_shard_that_no_listing_shows_does_not_wait_for_a_parent_that_is_gone_too() {
         let mut graph = ShardGraph::default();
-        graph.remember(&"child".into(), &["parent".into()], false);
+        graph.remember(&"child".into(), &["parent".into()], true, false);
         graph.expect_parents();
         for _ in 0..CONFIRMATIONS {
             assert!(!graph.is_ready(&"child".into()) && graph.unsettled());

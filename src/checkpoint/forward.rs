@@ -48,8 +48,14 @@ mod tests {
     use crate::position::{Position, SequenceNumber};
 
     fn checkpoint(position: Position, finished: Option<i64>) -> Checkpoint {
-        let shard =
-            ShardState { parents: Vec::new(), position, created_before: None, verified: None, finished };
+        let shard = ShardState {
+            parents: Vec::new(),
+            position,
+            created_before: None,
+            verified: None,
+            parents_gone: false,
+            finished,
+        };
         Checkpoint {
             format: crate::checkpoint::FORMAT,
             table: "orders".into(),

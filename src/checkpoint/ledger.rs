@@ -175,6 +175,7 @@ mod tests {
             position: Position::Beginning,
             created_before: None,
             verified: None,
+            parents_gone: false,
             finished: None,
         };
         let mut ledger = Ledger::new(Checkpoint {

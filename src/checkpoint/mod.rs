@@ -81,6 +81,9 @@ pub struct ShardState {
     /// Everything the shard held at this moment is committed: nothing older can be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Millis>,
+    /// Those of its parents that the checkpoint does not know were proved to be gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parents_gone: bool,
     /// When the end of the shard was committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Millis>,

@@ -16,7 +16,7 @@ impl Run {
     }
 
     pub(super) fn activate(&mut self, id: &ShardId, now: Now) {
-        self.forget_gone_parents(id);
+        self.note_gone_parents(id);
         let parents = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
         let Some(start) = self.starts.get(id) else { return };
         let verified = start.verified.max(parents);
@@ -32,17 +32,15 @@ impl Run {
         self.schedule(id);
     }
 
-    /// That they are gone is proved: the next process need not wait for them again.
-    fn forget_gone_parents(&mut self, id: &ShardId) {
-        let known = |parent: &ShardId| self.graph.contains(parent);
-        let Some(start) = self.starts.get_mut(id).filter(|start| !start.parents.iter().all(known)) else {
-            return;
-        };
-        start.parents.retain(known);
+    /// That some are gone is proved now: the next process need not take its time to prove it again.
+    fn note_gone_parents(&mut self, id: &ShardId) {
+        let gone = self.graph.parents(id).iter().any(|parent| !self.graph.contains(parent));
+        let Some(start) = self.starts.get_mut(id).filter(|start| gone && !start.parents_gone) else { return };
+        start.parents_gone = true;
         if self.is_current()
             && let Some(state) = self.frontier.state_mut().checkpoint.shards.get_mut(id)
         {
-            state.parents.retain(|parent| self.graph.contains(parent));
+            state.parents_gone = true;
             self.saving.changed = true;
         }
     }
@@ -57,7 +55,7 @@ impl Run {
 
     /// Asks for the readers whose moment has come, as far as memory goes.
     pub(super) fn ask_readers(&mut self, now: Now) -> Result<()> {
-        self.saving.starved = false;
+        self.saving.starved &= broken::is("starved-for-ever");
         if !self.may_read_shards() {
             return Ok(());
         }

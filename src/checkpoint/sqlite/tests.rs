@@ -27,6 +27,7 @@ fn checkpoint(after: &str) -> Checkpoint {
         position: Position::After(number(after)),
         created_before: Some(1),
         verified: None,
+        parents_gone: false,
         finished: None,
     };
     let column = ColumnState { name: "größe \"x\"".into(), kind: "int64".into() };
