@@ -102,7 +102,8 @@ impl Reader {
         // A page that could not be used may have been used in part, so the cursor is not asked again.
         self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Fetching(cursor)
-                if !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
+                if broken::is("damaged-page-asked-again")
+                    || !matches!(error.kind(), ErrorKind::BadPage | ErrorKind::IteratorExpired) =>
             {
                 Phase::Open(cursor)
             }

@@ -215,11 +215,17 @@ impl Reader {
     pub fn found_nothing(&mut self, page: &Page, idle: &Idle, now: Now) -> Option<Millis> {
         self.came(page, now);
         self.ends += u32::from(self.asked_closed && page.next.is_none());
+        // The shard may have closed long before, and what follows its end is in its children.
+        let goes_on = page.next.is_some() || broken::is("verified-behind-the-end");
         let verified = match page.behind {
             // More is coming: the service has not looked through all of the shard yet.
             Some(behind @ 1..) if !broken::is("behind-is-the-end") => {
                 self.quiet = Quiet::default();
                 page.server_time.map(|time| time - behind)
+            }
+            _ if !goes_on => {
+                self.quiet = Quiet::default();
+                None
             }
             // Nothing behind it now: but whether the shard was still open, only more such pages tell.
             Some(_) => {
@@ -229,8 +235,7 @@ impl Reader {
             None if broken::is("verified-by-one-page") => page.server_time,
             None => self.quiet.count(page.server_time, now),
         };
-        // The shard may have closed long before, and what follows it then is in its children.
-        let verified = verified.filter(|_| page.next.is_some());
+        let verified = verified.filter(|_| goes_on);
         let at_once = self.is_behind() || self.terms.pushes;
         let idle = if at_once { Duration::ZERO } else { idle.pause(self.quiet.calls) };
         self.due = now + self.pause_behind(page).max(idle);

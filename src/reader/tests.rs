@@ -309,3 +309,19 @@ fn trimmed_and_missing_are_never_the_end_of_a_shard() {
         assert_eq!(reader.phase, Phase::Doubtful(doubt));
     }
 }
+
+/// A listing may show a shard open for a while after it closed. Its end is no silence.
+#[test]
+fn the_end_of_a_shard_is_no_page_that_shows_it_quiet() {
+    for behind in [None, Some(0)] {
+        let mut reader = reader();
+        let ends = |call: u32| call.is_multiple_of(QUIET_CALLS);
+        for call in 1..=3 * QUIET_CALLS {
+            let next = (!ends(call)).then(cursor);
+            let verified =
+                reader.found_nothing(&Page { next, ..page(Some(call.into()), behind) }, &IDLE, SECOND);
+            assert!(!reader.is_quiet(Duration::ZERO, SECOND * 60) && verified.is_none(), "{call}");
+            assert!(!ends(call) || reader.phase == Phase::Ending);
+        }
+    }
+}

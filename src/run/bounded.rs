@@ -14,7 +14,9 @@ impl Run {
         if waits || !ready || self.reads_old_stream() || !self.all_have_passed(self.opened_at, now) {
             return Ok(());
         }
-        self.flush()?;
+        if !broken::is("last-rows-kept-back") {
+            self.flush()?;
+        }
         self.stage = Stage::Over;
         self.actions.push(Action::End);
         Ok(())
@@ -24,9 +26,7 @@ impl Run {
     /// those whose children are still unknown are looked at.
     pub(super) fn all_have_passed(&self, moment: Option<Millis>, now: Now) -> bool {
         let unread = self.graph.unfinished().any(|id| !self.shard_has_passed(id, moment, now));
-        let expecting =
-            || self.readers.keys().any(|id| self.graph.is_finished(id) && self.discovery.is_expecting(id));
-        !unread && !expecting() && !self.graph.unsettled()
+        !unread && !self.discovery.expects_children() && !self.graph.unsettled()
     }
 
     /// An open shard has passed with a newer record, or when the service says that nothing is behind
@@ -39,7 +39,9 @@ impl Run {
         }
         let newer = moment.is_some_and(|moment| reader.newest >= Some(moment + PASSED));
         let at_end = moment.is_some_and(|moment| reader.reached_end >= Some(moment));
-        newer || at_end || reader.is_quiet(self.options.settle, now)
+        // Its last page had no cursor: what was silent is its end, and its children may not be.
+        let open = reader.phase != Phase::Ending;
+        newer || open && (at_end || reader.is_quiet(self.options.settle, now))
     }
 
     /// A bounded run asks often enough to have its evidence when `settle` is over.
