@@ -97,7 +97,13 @@ impl Discovery {
     /// Whether an ended shard may still have children that no listing has shown.
     pub(super) fn is_expecting(&self, id: &ShardId) -> bool {
         let open = !matches!(self.status, Some(StreamStatus::Disabled));
-        open && self.children.get(id).is_some_and(|pursuit| pursuit.tries < CHILDLESS)
+        open && !broken::is("childless-at-once")
+            && self.children.get(id).is_some_and(|pursuit| pursuit.tries < CHILDLESS)
+    }
+
+    /// Whether any may, also one that ended in the run before.
+    pub(super) fn expects_children(&self) -> bool {
+        self.children.keys().any(|id| self.is_expecting(id))
     }
 
     pub(super) fn restart(&mut self, now: Now) {
@@ -211,7 +217,7 @@ impl Run {
         self.discovery.status = Some(listing.status);
         // It can be changed while the stream is read, and what is too old then is trimmed at once.
         self.description.retention = listing.retention.unwrap_or(self.description.retention);
-        let pause = if listing.complete {
+        let pause = if listing.complete || broken::is("part-of-a-listing-believed") {
             self.graph.reconcile(&listing.shards, now);
             self.options.discovery_interval
         } else {
@@ -270,21 +276,27 @@ impl Run {
     /// seen: it descends from any of those whose children are not known, or no listing has shown its
     /// lineage yet.
     pub(super) fn verified_of_all(&self) -> Option<Millis> {
-        let last = |id: &&ShardId| !self.graph.is_finished(id) || self.graph.children(id).next().is_none();
+        let last = |id: &&ShardId| {
+            let childless =
+                self.graph.children(id).next().is_none() && !broken::is("unfinished-shards-speak-for-all");
+            !self.graph.is_finished(id) || childless
+        };
         let known = self.graph.ids().filter(|id| self.starts.contains_key(*id)).filter(last);
         let between = Millis::try_from(self.options.discovery_interval.as_millis()).unwrap_or(Millis::MAX);
         known.filter_map(|id| self.verified(id)).min().map(|at| at.saturating_sub(between) - LATE)
     }
 
     /// A shard whose parent lived and vanished unseen: what the parent held is lost. Not so where
-    /// the shard itself was gone when its children became known and a later listing has it after
-    /// all: what lies before history is history.
+    /// the shard itself, or one that descends from it, was gone when its children became known and a
+    /// later listing has it after all: what lies before history is history.
     fn explain_orphans(&mut self, now: Now) -> Result<()> {
         let orphans: Vec<_> =
             self.graph.orphans().map(|(child, parent)| (child.clone(), parent.clone())).collect();
         for (child, parent) in orphans {
-            let history = self.discovery.explained.contains(&child);
-            if self.discovery.explained.insert(parent.clone()) && !history {
+            let explained = |id: &ShardId| self.discovery.explained.contains(id);
+            let history = explained(&child) || self.graph.descendants(&child).iter().any(explained);
+            let told = history || broken::is("orphans-in-silence");
+            if self.discovery.explained.insert(parent.clone()) && !told {
                 let cause =
                     format!("the shard is the parent of {child} and was gone before it could be read");
                 self.lose(self.gap(Some(&parent), Some(Position::Beginning), cause, now))?;
@@ -332,12 +344,17 @@ impl Run {
         let Some(server_now) = self.server_now(now) else { return };
         let shards = &self.frontier.state().checkpoint.shards;
         // A child that is not read to its end would wait for it for ever.
+        let at_once = broken::is("forgotten-at-once");
+        let children_are_read = |id: &ShardId| {
+            broken::is("aged-out-parent-awaited")
+                || self.graph.children(id).all(|child| self.graph.is_finished(child))
+        };
         let aged = |id: &ShardId, state: &ShardState| {
             self.graph.is_gone(id)
-                && self.graph.children(id).all(|child| self.graph.is_finished(child))
-                && state
-                    .finished
-                    .is_some_and(|finished| server_now - finished > AGED_OUT * self.description.retention)
+                && children_are_read(id)
+                && state.finished.is_some_and(|finished| {
+                    at_once || server_now - finished > AGED_OUT * self.description.retention
+                })
         };
         let old: Vec<_> =
             shards.iter().filter(|(id, state)| aged(id, state)).map(|(id, _)| id.clone()).collect();

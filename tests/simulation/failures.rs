@@ -579,6 +579,23 @@ fn what_nobody_saw_is_as_old_as_the_shard_it_descends_from() {
     );
 }
 
+/// The run before read a shard to its end; no listing shows its child yet.
+#[test]
+fn a_bounded_run_waits_for_the_children_of_what_ended_in_the_run_before() {
+    let mut world = World::new(24, 1);
+    write(&mut world, 10);
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    world.aws.knobs_mut().hide_child_ms = 5_000;
+    world.roll_over_any();
+    write(&mut world, 10);
+    session.run_for(&mut world, 2_000);
+    session.commit(&mut world);
+    let mut session = world.start(Options { follow: false, ..options() }).unwrap();
+    to_the_end(&mut world, &mut session);
+    assert_exact(&world);
+}
+
 /// That a parent is gone takes some listings to prove, once.
 #[test]
 fn a_restart_does_not_wait_for_parents_that_were_gone_before() {

@@ -159,6 +159,29 @@ fn what_lies_before_history_is_no_gap() {
     }
 }
 
+/// The first listing leaves out two generations, a later one has them.
+#[test]
+fn what_lies_before_the_parent_of_history_is_no_gap() {
+    let mut world = World::new(41, 1);
+    let roll_over = |world: &mut World| {
+        (0..20).for_each(|_| world.write(10));
+        world.aws.roll_over(world::TABLE, 0).unwrap().0.to_string()
+    };
+    roll_over(&mut world);
+    world.aws.advance(25 * HOUR as u64);
+    let written = world.aws.history().len();
+    let (older, younger) = (roll_over(&mut world), roll_over(&mut world));
+    (0..20).for_each(|_| world.write(10));
+    world.aws.knobs_mut().omit = vec![older, younger];
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.commit(&mut world);
+    world.aws.knobs_mut().omit.clear();
+    drain(&mut world, &mut session);
+    assert_none_lost(&world, written);
+    assert_eq!(world.durable.gaps, []);
+}
+
 fn make_awkward(world: &mut World) {
     let drawn = (world.dice.roll(1 << 32), world.dice.roll(4), world.dice.roll(5_000), world.dice.roll(3));
     let knobs = world.aws.knobs_mut();
