@@ -359,7 +359,8 @@ impl Story {
             self.change();
         }
         // A listing may be older than a child; then the child is no part of this run.
-        let at_once = self.world.aws.knobs().stale_ms == 0;
+        let knobs = self.world.aws.knobs();
+        let at_once = knobs.stale_ms == 0 && knobs.ending_late_ms == 0;
         self.world.aws.advance(if at_once { 1 } else { 15_000 });
         self.learn();
         let before = self.checker().written();

@@ -185,7 +185,7 @@ pub fn make_awkward(world: &mut World) {
     let mut roll = |below: u64| world.dice.roll(below);
     let (permute, stale, hide) = (roll(1 << 32), roll(3) * roll(4_000), roll(2) * 400);
     let page = 1 + roll(4) as usize * roll(12) as usize;
-    let (listing, empty, end) = (1 + roll(5) as usize * 2, roll(4) as u32, roll(3));
+    let (listing, empty, end) = (1 + roll(5) as usize * 2, [0, 1, 2, 3, 3, 9][roll(6) as usize], roll(3));
     let refuses = roll(2) == 0;
     let kinesis = KinesisKnobs {
         listing_page: listing,
@@ -198,14 +198,14 @@ pub fn make_awkward(world: &mut World) {
     let rates = roll(2) == 0;
     let end_iterator = if roll(2) == 0 { EndIterator::Absent } else { EndIterator::Null };
     let (scan_items, scan_empty, scan_stale) = (1 + roll(4), roll(3), roll(3_000));
-    let late_end = roll(3) * 300;
+    let (late_child, late_end) = (roll(3) * 600, roll(2) * 300);
     let knobs = world.aws.knobs_mut();
     knobs.kinesis = if rates { kinesis.with_documented_rates() } else { kinesis };
     (knobs.permute, knobs.stale_ms, knobs.hide_parent_ms) = (Some(permute), stale as i64, hide as i64);
     (knobs.listing_page, knobs.page_records, knobs.empty_pages) = (listing, page, empty);
     knobs.end_page = [EndPage::WithRecords, EndPage::Separate, EndPage::Mixed][end as usize];
     (knobs.end_iterator, knobs.refuse_after_trimmed) = (end_iterator, refuses);
-    (knobs.ending_late_ms, knobs.hide_child_ms) = (late_end as i64, (late_end * 2) as i64);
+    (knobs.ending_late_ms, knobs.hide_child_ms) = (late_end as i64, late_child as i64);
     knobs.scan_page_items = Some(scan_items as usize);
     (knobs.scan_empty_pages, knobs.scan_stale_ms) = (scan_empty as u32, scan_stale as i64);
 }
