@@ -115,7 +115,7 @@ impl<State: Fold<Delta> + Clone, Delta> Frontier<State, Delta> {
     pub fn through_taken(&self) -> (u64, State) {
         let mut state = self.state.clone();
         let mut number = self.passed;
-        for entry in self.entries.iter().take_while(|entry| entry.taken) {
+        for entry in self.entries.iter().take_while(|entry| entry.taken || broken::is("waiting-is-taken")) {
             entry.deltas.iter().for_each(|delta| state.apply(delta));
             number += 1;
         }

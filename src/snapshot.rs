@@ -231,6 +231,7 @@ impl Snapshot {
         if throttled {
             reader.pace.throttle();
         }
+        reader.done |= broken::is("failed-segment-is-done");
         reader.due = now + reader.backoff.fail(jitter).max(reader.pace.interval());
         reader.failing.get_or_insert_with(|| (now, error.clone())).0
     }

@@ -74,7 +74,7 @@ impl Run {
         if self.is_used_up(id) {
             return self.finish(id, now);
         }
-        if !self.is_recently_verified(id, now) {
+        if !self.is_recently_verified(id, now) && !broken::is("trimmed-in-silence") {
             self.lose_to_retention(id, now)?;
         }
         if let Some(reader) = self.readers.get_mut(id) {
@@ -95,7 +95,7 @@ impl Run {
         let position = self.readers.get(id).map(|reader| &reader.position);
         match (position, self.graph.ending(id)) {
             (Some(Position::After(number)), Some(ending)) => number >= ending,
-            _ => false,
+            _ => broken::is("trimmed-is-used-up"),
         }
     }
 

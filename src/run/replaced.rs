@@ -103,7 +103,8 @@ impl Run {
         self.description = description;
         self.forget_shards(now);
         // The new stream is read from its beginning, like a first start.
-        self.options.start = Start::Earliest;
+        self.options.start =
+            if broken::is("new-stream-at-its-end") { Start::Latest } else { Start::Earliest };
         Ok(())
     }
 }

@@ -72,6 +72,9 @@ impl Run {
         self.saving.busy = false;
         let (gaps, quarantined) = std::mem::take(&mut self.saving.unconfirmed);
         if let Err(error) = result {
+            if broken::is("failed-save-forgets") {
+                return Err(error);
+            }
             // The store may work again for the save at the end, which then passes them too.
             let ledger = self.frontier.state_mut();
             ledger.gaps.splice(..0, gaps);
