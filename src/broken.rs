@@ -66,7 +66,6 @@ mod switch {
         ("key-of-another-segment", "A page's key is saved for another segment of the scan."),
         ("empty-scan-page-is-the-end", "An empty page of a scan is the end of its segment."),
         ("moment-a-minute-late", "A start at a moment leaves out the minute behind it."),
-        ("part-of-a-listing-believed", "A listing with failed pages counts as a whole one."),
         ("trimmed-is-used-up", "A shard whose position is trimmed counts as read to its end."),
         ("trimmed-in-silence", "A trimmed position goes on at the oldest record without a gap."),
         ("orphans-in-silence", "A parent that was gone before it could be read is no gap."),

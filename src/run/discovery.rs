@@ -217,7 +217,7 @@ impl Run {
         self.discovery.status = Some(listing.status);
         // It can be changed while the stream is read, and what is too old then is trimmed at once.
         self.description.retention = listing.retention.unwrap_or(self.description.retention);
-        let pause = if listing.complete || broken::is("part-of-a-listing-believed") {
+        let pause = if listing.complete {
             self.graph.reconcile(&listing.shards, now);
             self.options.discovery_interval
         } else {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use shardarrow::broken;
 
 use crate::broken::tables_until_noticed;
+use crate::failures_broken;
 use crate::kinesis_broken::NOTICED_HERE;
 use crate::seeds::violations;
 
@@ -25,6 +26,9 @@ struct Noticed {
 fn notice(fault: &'static str) -> Option<Noticed> {
     if let Some(stories) = tables_until_noticed(fault) {
         return Some(Noticed { by: "I3".into(), stories });
+    }
+    if failures_broken::NOTICED_HERE.iter().any(|(name, _)| *name == fault) {
+        return Some(Noticed { by: "`failures_broken.rs`".into(), stories: 0 });
     }
     if NOTICED_HERE.contains(&fault) {
         return Some(Noticed { by: "`kinesis_broken.rs`".into(), stories: 0 });
@@ -64,7 +68,7 @@ const HEAD: &str = "\
 
 Written by `make seeded-bugs`; do not edit. Each row is a bug that the tests put into the library
 ([how](../decisions/0014-faults-on-purpose.md)), what noticed it, and in the how manieth story: the seeds 0, 1, 2, …
-of `make sim` (0: a test of its own in `tests/simulation/kinesis_broken.rs`), or the small tables of `tests/simulation/snapshot.rs` for a bug of the scan that shows only there. The
+of `make sim` (0: a test of its own in the file of `tests/simulation/` that is named), or the small tables of `tests/simulation/snapshot.rs` for a bug of the scan that shows only there. The
 invariants stand in `tests/simulation/checker.rs`; `panic` is one of the crate's own checks.
 
 | bug | what is wrong | noticed by | stories |

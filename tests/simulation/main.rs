@@ -6,6 +6,7 @@ mod broken;
 mod bugs;
 mod checker;
 mod failures;
+mod failures_broken;
 mod health;
 mod kinesis;
 mod kinesis_broken;
