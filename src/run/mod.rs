@@ -26,6 +26,7 @@ pub use crate::reader::Now;
 use crate::reader::{Limits, Phase, Reader};
 use crate::snapshot::Snapshot;
 
+mod ahead;
 mod bounded;
 mod discovery;
 mod doubt;
@@ -171,6 +172,8 @@ impl Run {
 
     /// Takes one event and says what to do next. After `Fail` or `End` only commits are still heard.
     pub fn step(&mut self, event: Event, now: Now) -> Vec<Action> {
+        let ahead = self.ask_ahead(&event, now);
+        self.actions.extend(ahead);
         let outcome = self.hear(event, now).and_then(|()| self.advance(now));
         if let Err(error) = outcome {
             self.fail(error);
@@ -191,7 +194,7 @@ impl Run {
             _ if self.stage == Stage::Over => {}
             Event::Listed { scope, result } => self.listed(scope, result, now)?,
             Event::Opened { shard, result } => self.opened(&shard, result, now)?,
-            Event::Fetched { shard, result } => self.fetched(&shard, result, now)?,
+            Event::Fetched { shard, cursor, result } => self.fetched(&shard, &cursor, result, now)?,
             Event::Scanned { segment, result } => self.scanned(segment, result, now)?,
             Event::Described(result) => self.described(result, now)?,
             Event::Tick => {}
