@@ -13,6 +13,7 @@ mod item;
 mod json;
 mod kind;
 mod kinesis;
+mod members;
 mod metadata;
 mod names;
 mod number;

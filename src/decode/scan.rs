@@ -29,6 +29,16 @@ pub(super) fn is_plain(block: &[u8; 64]) -> bool {
     portable::is_plain(block)
 }
 
+/// Whether there is nothing but digits.
+#[inline]
+pub(super) fn are_digits(text: &[u8]) -> bool {
+    let (blocks, _) = text.as_chunks::<16>();
+    match text.last_chunk() {
+        Some(last) => blocks.iter().chain([last]).all(|block| digits(block) == 0xFFFF),
+        None => text.iter().all(u8::is_ascii_digit),
+    }
+}
+
 /// Marks the points in a block; bit i stands for byte i.
 #[inline]
 pub(super) fn points(block: &[u8; 16]) -> u32 {
@@ -37,6 +47,16 @@ pub(super) fn points(block: &[u8; 16]) -> u32 {
     return unsafe { sse2::points(block) };
     #[cfg(not(target_arch = "x86_64"))]
     portable::points(block)
+}
+
+/// Marks the bytes in which two blocks agree; bit i stands for byte i.
+#[inline]
+pub(super) fn agreeing(one: &[u8; 32], other: &[u8; 32]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the function needs SSE2 and nothing else, and every x86-64 processor has it.
+    return unsafe { sse2::agreeing(one, other) };
+    #[cfg(not(target_arch = "x86_64"))]
+    portable::agreeing(one, other)
 }
 
 /// Marks the digits in a block; bit i stands for byte i.
@@ -101,6 +121,13 @@ mod sse2 {
 
     #[inline]
     #[target_feature(enable = "sse2")]
+    pub(super) fn agreeing(one: &[u8; 32], other: &[u8; 32]) -> u32 {
+        let ([a, b], [c, d]) = (one.as_chunks::<16>().0, other.as_chunks::<16>().0) else { return 0 };
+        mask(_mm_cmpeq_epi8(load(a), load(c))) | mask(_mm_cmpeq_epi8(load(b), load(d))) << 16
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
     pub(super) fn digits(block: &[u8; 16]) -> u32 {
         let values = _mm_sub_epi8(load(block), _mm_set1_epi8(b'0' as i8));
         mask(_mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values))
@@ -134,6 +161,11 @@ mod portable {
 
     pub(super) fn is_plain(block: &[u8; 64]) -> bool {
         block.as_chunks::<16>().0.iter().all(|part| specials(part) == 0)
+    }
+
+    pub(super) fn agreeing(one: &[u8; 32], other: &[u8; 32]) -> u32 {
+        let both = one.iter().zip(other).enumerate();
+        both.map(|(place, (one, other))| u32::from(one == other) << place).sum()
     }
 
     pub(super) fn digits(block: &[u8; 16]) -> u32 {
@@ -182,6 +214,15 @@ mod tests {
             let block: &[u8; 64] = block.as_slice().try_into().unwrap();
             prop_assert_eq!(is_plain(block), plain);
             prop_assert_eq!(portable::is_plain(block), plain);
+        }
+
+        #[test]
+        fn blocks_agree_where_their_bytes_do(one in any::<[u8; 32]>(), other in any::<[u8; 32]>(), mask in any::<u32>()) {
+            let mixed: [u8; 32] =
+                std::array::from_fn(|place| if mask >> place & 1 == 1 { one[place] } else { other[place] });
+            let expected = (0..32).filter(|place| one[*place] == mixed[*place]).map(|place| 1u32 << place).sum::<u32>();
+            prop_assert_eq!(agreeing(&one, &mixed), expected);
+            prop_assert_eq!(portable::agreeing(&one, &mixed), expected);
         }
 
         #[test]
