@@ -23,6 +23,7 @@ mod plain;
 mod raw;
 mod rows;
 mod scan;
+mod scattered;
 mod schema;
 mod short;
 mod table;

@@ -103,11 +103,31 @@ pub(super) struct Trail {
     /// By the place of the name before, plus one; 0 is the start.
     next: Vec<u32>,
     last: usize,
+    /// How many names of this item stood elsewhere the last time.
+    missed: usize,
 }
 
 impl Trail {
     pub(super) fn start(&mut self) {
         self.last = 0;
+        self.missed = 0;
+    }
+
+    /// Goes on to the name at `place`, of so many names.
+    #[inline(always)]
+    fn follow(&mut self, place: usize, names: usize) {
+        if self.next.len() <= self.last {
+            self.next.resize(names + 1, 0);
+        }
+        if let (Some(next), Ok(guess)) = (self.next.get_mut(self.last), u32::try_from(place)) {
+            self.missed += usize::from(std::mem::replace(next, guess) != guess);
+        }
+        self.last = place + 1;
+    }
+
+    /// How many names since the start did not follow the one they followed the last time.
+    pub(super) fn missed(&self) -> usize {
+        self.missed
     }
 }
 
@@ -149,7 +169,7 @@ impl Names {
         let inner: &[u8; BLOCK] = text.get(1..)?.first_chunk()?;
         let [low, high] = inner.as_chunks::<16>().0 else { return None };
         let length = 3 + (specials(low) | specials(high) << 16).trailing_zeros() as usize;
-        if length > BLOCK || text.get(length - 2..length) != Some(b"\":") {
+        if length > BLOCK {
             return None;
         }
         let last = self.shortcuts.len().checked_sub(1)?;
@@ -161,6 +181,17 @@ impl Names {
             }
         }
         None
+    }
+
+    /// Passes the name at the cursor, which is likely not the one that could be guessed, when that is quickly done.
+    #[inline(always)]
+    pub(super) fn look_up_quick(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Option<usize> {
+        let (place, length) = self.by_shortcut(cursor.rest())?;
+        // Not the length of what was found: the way to the value must not wait for the search.
+        cursor.at += length;
+        cursor.space();
+        trail.follow(place, self.tokens.len());
+        Some(place)
     }
 
     /// Passes the name at the cursor and its colon; its place when it is known.
@@ -188,22 +219,12 @@ impl Names {
 
     /// Passes a name that is not the one guessed, and its colon.
     pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
-        let place = match self.by_shortcut(cursor.rest()) {
-            Some((place, length)) => {
-                cursor.at += length;
-                cursor.space();
-                Some(place)
-            }
-            None => self.by_map(cursor)?,
-        };
+        if let Some(place) = self.look_up_quick(cursor, trail) {
+            return Ok(Some(place));
+        }
+        let place = self.by_map(cursor)?;
         if let Some(place) = place {
-            if trail.next.len() <= trail.last {
-                trail.next.resize(self.tokens.len() + 1, 0);
-            }
-            if let (Some(next), Ok(guess)) = (trail.next.get_mut(trail.last), u32::try_from(place)) {
-                *next = guess;
-            }
-            trail.last = place + 1;
+            trail.follow(place, self.tokens.len());
         }
         Ok(place)
     }

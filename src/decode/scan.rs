@@ -19,6 +19,16 @@ pub(super) fn specials(block: &[u8; 16]) -> u32 {
     portable::specials(block)
 }
 
+/// The same for a longer block.
+#[inline]
+pub(super) fn long_specials(block: &[u8; 64]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the function needs SSE2 and nothing else, and every x86-64 processor has it.
+    return unsafe { sse2::long_specials(block) };
+    #[cfg(not(target_arch = "x86_64"))]
+    portable::long_specials(block)
+}
+
 /// Whether no byte of a block ends a plain run within a string.
 #[inline]
 pub(super) fn is_plain(block: &[u8; 64]) -> bool {
@@ -97,6 +107,14 @@ mod sse2 {
 
     #[inline]
     #[target_feature(enable = "sse2")]
+    pub(super) fn long_specials(block: &[u8; 64]) -> u64 {
+        let [a, b, c, d] = block.as_chunks::<16>().0 else { return 0 };
+        let [a, b, c, d] = [a, b, c, d].map(|part| u64::from(mask(special(load(part)))));
+        a | b << 16 | c << 32 | d << 48
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
     pub(super) fn is_plain(block: &[u8; 64]) -> bool {
         let [a, b, c, d] = block.as_chunks::<16>().0 else { return false };
         let [a, b, c, d] = [a, b, c, d].map(|part| special(load(part)));
@@ -159,6 +177,11 @@ mod portable {
         (quote | backslash | control) & HIGHS
     }
 
+    pub(super) fn long_specials(block: &[u8; 64]) -> u64 {
+        let parts = block.as_chunks::<16>().0.iter().enumerate();
+        parts.map(|(number, part)| u64::from(specials(part)) << (16 * number)).sum()
+    }
+
     pub(super) fn is_plain(block: &[u8; 64]) -> bool {
         block.as_chunks::<16>().0.iter().all(|part| specials(part) == 0)
     }
@@ -211,9 +234,13 @@ mod tests {
                 *place = special;
             }
             let plain = block.iter().all(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            let first = block.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
             let block: &[u8; 64] = block.as_slice().try_into().unwrap();
             prop_assert_eq!(is_plain(block), plain);
             prop_assert_eq!(portable::is_plain(block), plain);
+            for found in [long_specials(block), portable::long_specials(block)] {
+                prop_assert_eq!((found != 0).then(|| found.trailing_zeros() as usize), first);
+            }
         }
 
         #[test]
