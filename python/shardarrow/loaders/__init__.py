@@ -7,11 +7,12 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from shardarrow.checks import one_of, seconds
 from shardarrow.errors import UsageError
 from shardarrow.loaders.base import Loader, Loop, Progress, Saved
 from shardarrow.loaders.report import Report
 from shardarrow.loaders.stop import Stop, on_signals
-from shardarrow.options import StreamOptions, one_of, seconds
+from shardarrow.options import StreamOptions
 
 if TYPE_CHECKING:
     from datetime import timedelta

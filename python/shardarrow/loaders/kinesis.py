@@ -13,7 +13,7 @@ from typing import Any
 from shardarrow import _native, url
 from shardarrow.errors import UsageError
 from shardarrow.loaders.base import Key, State, Written
-from shardarrow.source import PLACE, TIMEOUTS
+from shardarrow.options import PLACE, TIMEOUTS
 from shardarrow.writer import KinesisWriter
 
 SCHEME = "kinesis"
