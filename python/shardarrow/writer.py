@@ -6,10 +6,10 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from shardarrow import _native
-from shardarrow.checks import at_least_one, known_options, seconds, size
+from shardarrow.checks import at_least_one, known_options, one_of, seconds, size
 from shardarrow.errors import ClosedError, UsageError
 from shardarrow.lifetime import Lifetime
 from shardarrow.options import ConnectionOptions, connection_config
@@ -48,7 +48,7 @@ class WriterReport:
 class KinesisWriter(Lifetime):
     """Writes rows of Arrow data into a Kinesis stream: use it with `with` or `async with`.
 
-    Each row becomes one record: a JSON object of its columns, or the bytes of one column. Only the
+    Each row becomes one record: a JSON object of its columns, a change, or the bytes of one column. Only the
     records that the service refused are sent again, after a pause. A record whose answer was lost is sent
     again too, so it may stand in the stream twice.
 
@@ -59,10 +59,16 @@ class KinesisWriter(Lifetime):
         stream: The stream's name or its ARN.
         partition_key: A column, a list of columns (joined with ``|``), or a template such as
             ``"{customer}-{id}"``; cut at 256 characters. By default the keys that a batch of a DynamoDB
-            source names, or the column ``_partition_key`` of a Kinesis source.
+            source names (with ``images="json"`` a hash of them), or the column ``_partition_key`` of a
+            Kinesis source.
         explicit_hash_key: A column with whole numbers from 0 to 2**128 - 1, which choose the shard instead
             of the partition key; null leaves it to the partition key.
-        data: A binary or text column whose bytes are the record; by default the row as JSON.
+        format: What a record holds. ``"json"``: the row as a JSON object. ``"dynamodb"``: the change of a
+            table in the form in which DynamoDB sends it to a Kinesis stream, which
+            ``kinesis(…, format="dynamodb")`` reads back exactly; it takes the batches of a source with
+            ``images="json"``.
+        changes_of: With ``format="dynamodb"``: the table's name, which each record then says.
+        data: A binary or text column whose bytes are the record, instead of the whole row.
         create: Whether to make the stream when it is not there, and to wait until it takes records.
         shards: With how many shards it is made.
         ordered: Whether records with the same partition key are written in the order of their rows, one
@@ -82,6 +88,8 @@ class KinesisWriter(Lifetime):
         *,
         partition_key: str | Sequence[str] | None = None,
         explicit_hash_key: str | None = None,
+        format: Literal["json", "dynamodb"] = "json",  # noqa: A002 - as of `kinesis`
+        changes_of: str | None = None,
         data: str | None = None,
         create: bool = False,
         shards: int = 1,
@@ -104,7 +112,7 @@ class KinesisWriter(Lifetime):
                 "create_shards": count if create else None,
                 "partition_key": _key(partition_key),
                 "explicit_hash_key": explicit_hash_key,
-                "data": data,
+                "payload": _payload(format, changes_of, data),
                 "ordered": bool(ordered),
                 "requests": at_least_one("max_requests", max_requests),
                 "memory_limit": size("memory_limit", memory_limit),
@@ -207,6 +215,19 @@ class KinesisWriter(Lifetime):
             return f"<KinesisWriter to {self._stream}, not open>"
         state = "closed" if self._closed else "open"
         return f"<KinesisWriter to {self._stream}, {state}, {self.report.written:,} records written>"
+
+
+def _payload(form: str, changes_of: str | None, data: str | None) -> object:
+    one_of("format", form, ("json", "dynamodb"))
+    if form == "dynamodb":
+        if data is not None:
+            raise UsageError(
+                f'data={data!r} is one column, and format="dynamodb" takes the whole change; leave one out'
+            )
+        return {"change": {"table": changes_of}}
+    if changes_of is not None:
+        raise UsageError('changes_of= is the table of changes: it needs format="dynamodb"')
+    return "json" if data is None else {"column": data}
 
 
 def _key(given: str | Sequence[str] | None) -> object:
