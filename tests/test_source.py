@@ -47,8 +47,17 @@ def test_names_that_do_not_work_yet_are_absent() -> None:
         assert name not in sa.__all__
         with pytest.raises(AttributeError):
             getattr(sa, name)
-    with pytest.raises(TypeError):
-        sa.dynamodb("orders", fan_out="reader")  # type: ignore[call-arg]
+
+
+def test_an_unknown_option_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(TypeError, match=r"dynamodb.*'enable_streams'; did you mean 'enable_stream'"):
+        sa.dynamodb("orders", enable_streams=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"kinesis.*'fanout'; did you mean 'fan_out'"):
+        sa.kinesis("clicks", fanout="app")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"KinesisWriter.*'regin'; did you mean 'region'"):
+        sa.KinesisWriter("clicks", regin="eu-west-1")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'reading'"):
+        sa.kinesis("clicks", reading={})  # type: ignore[call-arg]
 
 
 def test_the_repr_shows_what_was_given_and_no_secret() -> None:

@@ -10,7 +10,8 @@ from shardarrow import url
 from shardarrow.dynamodb import DynamoDB
 from shardarrow.errors import UsageError
 from shardarrow.kinesis import Kinesis
-from shardarrow.source import TIMEOUTS, Source
+from shardarrow.options import TIMEOUTS
+from shardarrow.source import Source
 
 _Converters = Mapping[str, Callable[[str, str], object]]
 

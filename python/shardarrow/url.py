@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from shardarrow.checkpoint import Position, after, at
+from shardarrow.checks import nearest, seconds
 from shardarrow.errors import UsageError
-from shardarrow.options import nearest, seconds
 
 
 def parse(url: str, schemes: Iterable[str]) -> tuple[str, str, dict[str, str]]:
