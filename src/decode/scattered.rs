@@ -28,7 +28,8 @@ impl Waiting {
     /// Adds a value; false when there is no room for its column.
     #[inline(always)]
     pub(super) fn add(&mut self, column: usize, name: usize, value: usize) -> bool {
-        let (Some(place), Some(word)) = (self.places.get_mut(column), self.columns.get_mut(column / 64)) else {
+        let (Some(place), Some(word)) = (self.places.get_mut(column), self.columns.get_mut(column / 64))
+        else {
             return false;
         };
         *place = (name, value);

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::opening::open;
 use super::store::{Job, Store};
-use super::{Command, Plan, Shared, Told, Tokens, closed};
+use super::{Command, Plan, Shared, Tokens, Told, closed};
 use crate::error::{Error, Result};
 use crate::run::{Action, Event, Now, Run};
 use crate::source::Source;
@@ -200,7 +200,8 @@ impl Driver {
 
     fn step(&mut self, event: Event) {
         let carries_rows = matches!(event, Event::Fetched { .. } | Event::Scanned { .. });
-        let actions = if carries_rows { self.decode(event) } else { self.with_run(|run, now| run.step(event, now)) };
+        let actions =
+            if carries_rows { self.decode(event) } else { self.with_run(|run, now| run.step(event, now)) };
         self.carry_out(actions);
         self.resolve_tickets();
     }

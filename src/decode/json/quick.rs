@@ -118,7 +118,9 @@ impl<'a> Cursor<'a> {
     /// Passes a value in quotes whose type has one letter, or true or false, without looking at what it is.
     #[inline(always)]
     pub(in super::super) fn pass_usual(&mut self) -> bool {
-        let Some([b'{', b'"', _, b'"', b':', b'"']) = self.ahead() else { return self.quick_bool().is_some() };
+        let Some([b'{', b'"', _, b'"', b':', b'"']) = self.ahead() else {
+            return self.quick_bool().is_some();
+        };
         let start = self.at;
         self.at += 6;
         while let Some(block) = self.ahead() {
