@@ -2,16 +2,19 @@
 
 use std::any::Any;
 use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinSet, block_in_place};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::opening::open;
 use super::store::{Job, Store};
-use super::{Command, Plan, Shared, Told, Tokens, closed};
+use super::{Command, Plan, Shared, Tokens, Told, closed};
 use crate::error::{Error, Result};
 use crate::run::{Action, Event, Now, Run};
 use crate::source::Source;
@@ -22,18 +25,24 @@ const READY: &str =
 /// How long what the consumer did may wait to be heard.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Runs one stream to its end and says how it went, also when the driver itself panics.
+/// Runs one stream to its end, on a thread of its own, and says how it went, also when the driver
+/// itself panics.
 pub(super) async fn supervise(
     plan: Plan,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
     tokens: Tokens,
 ) {
-    let driving = JoinSet::from_iter([drive(plan, shared.clone(), commands, tokens)]).join_next().await;
-    let result = match driving {
-        Some(Ok(result)) => result,
-        Some(Err(error)) => Err(panicked(error)),
-        None => Ok(()),
+    let (end, ended) = oneshot::channel();
+    let (runtime, seen) = (Handle::current(), shared.clone());
+    let thread = thread::Builder::new().name("shardarrow-stream".into()).spawn(move || {
+        let driving = || runtime.block_on(drive(plan, seen, commands, tokens));
+        let result = catch_unwind(AssertUnwindSafe(driving));
+        let _ = end.send(result.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))));
+    });
+    let result = match thread {
+        Ok(_) => ended.await.unwrap_or_else(|_| Err(closed())),
+        Err(cause) => Err(Error::internal("the thread of a stream could not be started").with_cause(cause)),
     };
     finish(&shared, result);
 }
@@ -135,7 +144,7 @@ impl Driver {
                 Some(event) = saves.recv() => self.saved(event),
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => match done {
                     Ok(event) => self.answered(event),
-                    Err(error) if error.is_panic() => self.fail(panicked(error)),
+                    Err(error) if error.is_panic() => self.fail(broken_task(error)),
                     Err(_) => {}
                 },
                 () = self.shared.told.notified() => self.listen(),
@@ -199,19 +208,13 @@ impl Driver {
     }
 
     fn step(&mut self, event: Event) {
-        let carries_rows = matches!(event, Event::Fetched { .. } | Event::Scanned { .. });
-        let actions = if carries_rows { self.decode(event) } else { self.with_run(|run, now| run.step(event, now)) };
-        self.carry_out(actions);
-        self.resolve_tickets();
-    }
-
-    /// A page takes milliseconds to decode: meanwhile this thread's other tasks go on elsewhere, among
-    /// them the request for the page behind it.
-    fn decode(&mut self, event: Event) -> Vec<Action> {
+        // A page takes its time to decode: meanwhile the request for the next one is on its way.
         if let Some(ahead) = self.with_run(|run, now| run.ask_ahead(&event, now)) {
             self.ask_source(ahead);
         }
-        block_in_place(|| self.with_run(|run, now| run.step(event, now)))
+        let actions = self.with_run(|run, now| run.step(event, now));
+        self.carry_out(actions);
+        self.resolve_tickets();
     }
 
     fn saved(&mut self, event: Event) {
@@ -392,11 +395,15 @@ async fn wait_until(deadline: Option<Instant>) {
     }
 }
 
-fn panicked(error: JoinError) -> Error {
-    let words = match error.try_into_panic() {
-        Ok(panic) => text_of(panic.as_ref()),
-        Err(_) => "it was cancelled".into(),
-    };
+fn broken_task(error: JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(panic) => panicked(panic.as_ref()),
+        Err(_) => Error::internal("a task was cancelled; this is a bug in shardarrow"),
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let words = text_of(panic);
     Error::internal(format!("a task panicked ({words}); this is a bug in shardarrow"))
 }
 
