@@ -1,19 +1,16 @@
 //! Feeds events to the `Run` and carries out its actions.
 
-use std::any::Any;
 use std::future::pending;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::opening::open;
 use super::store::{Job, Store};
+use super::thread::broken_task;
 use super::{Command, Plan, Shared, Tokens, Told, closed};
 use crate::error::{Error, Result};
 use crate::run::{Action, Event, Now, Run};
@@ -25,39 +22,8 @@ const READY: &str =
 /// How long what the consumer did may wait to be heard.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Runs one stream to its end, on a thread of its own, and says how it went, also when the driver
-/// itself panics.
-pub(super) async fn supervise(
-    plan: Plan,
-    shared: Arc<Shared>,
-    commands: mpsc::UnboundedReceiver<Command>,
-    tokens: Tokens,
-) {
-    let (end, ended) = oneshot::channel();
-    let (runtime, seen) = (Handle::current(), shared.clone());
-    let thread = thread::Builder::new().name("shardarrow-stream".into()).spawn(move || {
-        let driving = || runtime.block_on(drive(plan, seen, commands, tokens));
-        let result = catch_unwind(AssertUnwindSafe(driving));
-        let _ = end.send(result.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))));
-    });
-    let result = match thread {
-        Ok(_) => ended.await.unwrap_or_else(|_| Err(closed())),
-        Err(cause) => Err(Error::internal("the thread of a stream could not be started").with_cause(cause)),
-    };
-    finish(&shared, result);
-}
-
-fn finish(shared: &Shared, result: Result<()>) {
-    let over = result.clone().err().unwrap_or_else(closed);
-    let mut front = shared.front();
-    front.opened.get_or_insert_with(|| Err(over.clone()));
-    front.outcome.get_or_insert(Err(over));
-    front.closed = Some(result);
-    drop(front);
-    (shared.wake)();
-}
-
-async fn drive(
+/// Opens a stream and runs it until it is closed.
+pub(super) async fn drive(
     plan: Plan,
     shared: Arc<Shared>,
     mut commands: mpsc::UnboundedReceiver<Command>,
@@ -194,7 +160,8 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         self.hear_told();
         match command {
-            Command::Event(event) => self.step(event),
+            Command::Save => self.step(Event::Flush),
+            Command::Saved(through) => self.step(Event::Saved { through, result: Ok(()) }),
             Command::Flush(ticket) => self.flush(ticket),
             Command::State(answer) => {
                 let state = self.with_run(|run, _| run.state());
@@ -393,21 +360,4 @@ async fn wait_until(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
-}
-
-fn broken_task(error: JoinError) -> Error {
-    match error.try_into_panic() {
-        Ok(panic) => panicked(panic.as_ref()),
-        Err(_) => Error::internal("a task was cancelled; this is a bug in shardarrow"),
-    }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let words = text_of(panic);
-    Error::internal(format!("a task panicked ({words}); this is a bug in shardarrow"))
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
