@@ -55,7 +55,7 @@ pub(super) struct Image {
     /// Which rows have this image at all.
     pub(super) valid: Validity,
     seen: Seen,
-    /// How many the last item had.
+    /// How many attributes of the item at hand were met.
     pub(super) attributes: usize,
     pub(super) waiting: Waiting,
 }
@@ -67,7 +67,7 @@ impl Image {
 
     /// Before the attributes of an item; true when those of the last one had an order of their own.
     pub(super) fn start(&mut self) -> bool {
-        let is_scattered = 2 * self.trail.missed() > self.attributes;
+        let is_scattered = 2 * self.trail.missed() > std::mem::take(&mut self.attributes);
         self.trail.start();
         self.seen.start();
         is_scattered
@@ -119,10 +119,15 @@ impl Seen {
         self.unnamed.clear();
     }
 
+    #[cold]
+    fn grow(&mut self, place: usize) {
+        self.items.resize(place + 1, 0);
+    }
+
     #[inline]
     fn see(&mut self, place: usize) -> bool {
         if self.items.len() <= place {
-            self.items.resize(place + 1, 0);
+            self.grow(place);
         }
         std::mem::replace(&mut self.items[place], self.item) != self.item
     }

@@ -47,7 +47,7 @@ pub(super) enum Column {
     Fixed(FixedColumn),
     Set(ListColumn),
     List(ListColumn),
-    Struct(StructColumn),
+    Struct(Box<StructColumn>),
 }
 
 /// Runs the same code on whichever column it is.
@@ -76,7 +76,7 @@ impl Column {
             Kind::Fixed(fixed) => Self::Fixed(FixedColumn::new(*fixed)),
             Kind::Set(element) => Self::Set(ListColumn::new(Self::new(element))),
             Kind::List(element) => Self::List(ListColumn::new(Self::new(element))),
-            Kind::Struct(fields) => Self::Struct(StructColumn::new(fields)),
+            Kind::Struct(fields) => Self::Struct(Box::new(StructColumn::new(fields))),
         }
     }
 
