@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::column::Column;
 use super::image::Image;
 use super::json::{Cursor, Fallible, within};
 use super::names::{BLOCK, Names};
@@ -16,17 +17,28 @@ use super::table::{Spot, Table, Which};
 /// Values of the current item whose columns are known, to be taken in the order of the columns.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// By the number of the column: where name and value stand in the page.
+    /// By the number of the column: which values may wait, by the letter in their type that `usual_value` finds.
+    /// Those fit, or widen their column: none will go to the rest, whose members keep the order of the item.
+    letters: Vec<u8>,
+    /// Where name and value stand in the page.
     places: Vec<(usize, usize)>,
     /// One bit for each column that has one.
     columns: Vec<u64>,
 }
 
 impl Waiting {
-    pub(super) fn start(&mut self, columns: usize) {
-        self.places.resize(columns, (0, 0));
+    fn start(&mut self, columns: &[Column]) {
+        if self.letters.len() != columns.len() {
+            self.letters = columns.iter().map(letter).collect();
+        }
+        self.places.resize(columns.len(), (0, 0));
         self.columns.clear();
-        self.columns.resize(columns.div_ceil(64), 0);
+        self.columns.resize(columns.len().div_ceil(64), 0);
+    }
+
+    /// The columns may be others now.
+    pub(super) fn forget(&mut self) {
+        self.letters.clear();
     }
 
     #[inline(always)]
@@ -69,16 +81,21 @@ impl Image {
             && !closed
         {
             let Some((place, name)) = text.first_chunk().and_then(|text| names.by_shortcut(text)) else { break };
-            let Some(length) = usual_value(text, name) else { break };
+            let Some((letter, length)) = usual_value(text, name) else { break };
             let Some(Slot::Column(number)) = slots.get(place).copied() else { break };
-            closed = match text.get(length) {
+            if self.waiting.letters.get(number) != Some(&letter) {
+                break;
+            }
+            let last = match text.get(length) {
                 Some(b',') => false,
                 Some(b'}') => true,
                 _ => break,
             };
+            // Nothing is passed that was met already: the certain way finds it again.
             if !self.see(place) {
                 break;
             }
+            closed = last;
             if !keys.contains(&number) {
                 self.waiting.add(number, at, at + name);
             }
@@ -91,22 +108,36 @@ impl Image {
     }
 }
 
-/// Behind a value in quotes whose type has one letter, or behind true or false, that begins at `start`. Nothing more
-/// is sure of it: who takes it looks at every byte.
+/// Which values of a column may wait; 0 for none.
+fn letter(column: &Column) -> u8 {
+    match column {
+        Column::Text(_) => b'S',
+        Column::Number(_) => b'N',
+        Column::Binary(_) => b'B',
+        Column::Bool(_) => TRUE_OR_FALSE,
+        _ => 0,
+    }
+}
+
+/// No letter of a value in quotes: `{"BOOL":"…"}` is none.
+const TRUE_OR_FALSE: u8 = b'O';
+
+/// The letter of a value in quotes, or of true or false, that begins at `start`, and where it ends. Nothing more is
+/// sure of it: who takes it looks at every byte.
 #[inline(always)]
-fn usual_value(text: &[u8; AHEAD], start: usize) -> Option<usize> {
+fn usual_value(text: &[u8; AHEAD], start: usize) -> Option<(u8, usize)> {
     const OPEN: u64 = u64::from_le_bytes(*b"{\"\0\":\"\0\0");
     const COUNTS: u64 = 0x0000_FFFF_FF00_FFFF;
-    let head = u64::from_le_bytes(*text.get(start..)?.first_chunk()?);
-    if head & COUNTS != OPEN {
+    let head: &[u8; 8] = text.get(start..)?.first_chunk()?;
+    if u64::from_le_bytes(*head) & COUNTS != OPEN {
         let value = text.get(start..)?;
         let [yes, no] = [b"{\"BOOL\":true}".as_slice(), b"{\"BOOL\":false}"].map(|text| value.starts_with(text));
-        return (yes || no).then(|| start + if yes { 13 } else { 14 });
+        return (yes || no).then(|| (TRUE_OR_FALSE, start + if yes { 13 } else { 14 }));
     }
     let value = text.get(start + HEAD..)?;
     let length = ends(value.first_chunk()?).trailing_zeros() as usize;
     let end = start + HEAD + length;
-    (text.get(end..end + 2) == Some(b"\"}")).then_some(end + 2)
+    (text.get(end..end + 2) == Some(b"\"}")).then_some((head[2], end + 2))
 }
 
 impl Table {
@@ -118,8 +149,8 @@ impl Table {
         cursor: &mut Cursor<'_>,
     ) -> Fallible<()> {
         let passed_keys = if WITH_KEYS { 0 } else { self.schema.keys };
-        let Self { schema, images, .. } = self;
-        images[which as usize].waiting.start(schema.columns.len());
+        let Image { waiting, columns, .. } = &mut self.images[which as usize];
+        waiting.start(columns);
         let mut more = cursor.enter_object()?;
         while more {
             let (image, schema) = (&mut self.images[which as usize], &self.schema);

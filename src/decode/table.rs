@@ -169,8 +169,33 @@ impl Table {
     #[inline(always)]
     pub(super) fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let start = cursor.at;
-        match self.images[spot.which as usize].columns[number].push(spot.row, cursor)? {
+        let column = &mut self.images[spot.which as usize].columns[number];
+        if column.is_json() && self.options.old_image {
+            return self.place_twin(spot, number, cursor);
+        }
+        match column.push(spot.row, cursor)? {
             Fit::Yes => Ok(()),
+            fit => self.misfit(spot, number, cursor, (start, fit)),
+        }
+    }
+
+    /// Puts a nested value into its column. Most are the same in both images, and then are not written again.
+    fn place_twin(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let start = cursor.at;
+        let [new, old] = &mut self.images;
+        if spot.which == Which::Old
+            && let Some(length) = new.nested.length_of_same(number, cursor)
+            && old.columns[number].push_same(spot.row, &new.columns[number])?
+        {
+            cursor.at += length;
+            return Ok(());
+        }
+        let image = &mut self.images[spot.which as usize];
+        match image.columns[number].push(spot.row, cursor)? {
+            Fit::Yes => {
+                image.nested.note(number, start, cursor.at);
+                Ok(())
+            }
             fit => self.misfit(spot, number, cursor, (start, fit)),
         }
     }

@@ -127,6 +127,27 @@ impl Column {
         Ok(true)
     }
 
+    #[inline]
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self, Self::Json(_))
+    }
+
+    /// Adds the value that `other`, a column of the same kind, has in the same row; false when it has none, or when
+    /// values of this kind are not copied.
+    pub(super) fn push_same(&mut self, row: usize, other: &Self) -> Fallible<bool> {
+        match (self, other) {
+            (Self::Json(column), Self::Json(other)) => match other.value(row) {
+                Some(value) => column.push(row, |out| {
+                    out.extend_from_slice(value);
+                    Ok(())
+                })?,
+                None => return Ok(false),
+            },
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     fn push_value(&mut self, row: usize, tag: Tag, cursor: &mut Cursor<'_>) -> Fallible<Fit> {
         match (self, tag) {
             (Self::Text(column), Tag::Text) => {
