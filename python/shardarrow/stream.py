@@ -132,22 +132,21 @@ class Stream(Lifetime):
 
     async def __anext__(self) -> Batch:
         native = self._open_stream()
-        with self._one_waiter():
+        self._begin_waiting()
+        try:
             self._finish_current()
-            await self._give_turn()
-            try:
-                batch = native.poll() or await self._listen(native)
-            finally:
-                self._noticed()
+            # Timeouts and other tasks run while batches are always ready; nothing is in hand here.
+            if time.monotonic() - self._last_turn >= _TURN:
+                await asyncio.sleep(0)
+                self._last_turn = time.monotonic()
+            batch = native.poll() or await self._listen(native)
             if isinstance(batch, _Ended):
                 raise StopAsyncIteration
             return self._hand_out(batch)
-
-    async def _give_turn(self) -> None:
-        """Lets timeouts and other tasks run while batches are always ready; nothing is in hand here."""
-        if time.monotonic() - self._last_turn >= _TURN:
-            await asyncio.sleep(0)
-            self._last_turn = time.monotonic()
+        finally:
+            self._waiting.release()
+            if native.has_log:
+                self._noticed()
 
     async def _listen(self, native: _native.Stream) -> _native.Batch | _Ended:
         if self._ear is None:
@@ -161,15 +160,18 @@ class Stream(Lifetime):
 
     @contextlib.contextmanager
     def _one_waiter(self) -> Iterator[None]:
+        self._begin_waiting()
+        try:
+            yield
+        finally:
+            self._waiting.release()
+
+    def _begin_waiting(self) -> None:
         if not self._waiting.acquire(blocking=False):
             raise RuntimeError(
                 "another task or thread is already waiting for the next batch of this stream; "
                 "let one take batches and share them, or open one stream for each"
             )
-        try:
-            yield
-        finally:
-            self._waiting.release()
 
     def _hand_out(self, native: _native.Batch) -> Batch:
         self._current = self._handed_out = native.number

@@ -162,12 +162,31 @@ impl<'a> Cursor<'a> {
 
     /// Appends the bytes of a `B`.
     pub(super) fn binary(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
+        self.base64(out, not_base64)
+    }
+
+    /// Appends the bytes that the string at the cursor says in base64.
+    pub(super) fn base64(
+        &mut self,
+        out: &mut Vec<u8>,
+        otherwise: impl FnOnce(Text<'a>) -> Fallible<()>,
+    ) -> Fallible<()> {
+        // Where the first quote ends nothing but base64, it ends the string: there is no escape before it.
+        if let Some((b'"', rest)) = self.rest().split_first()
+            && let Some(length) = memchr::memchr(b'"', rest)
+        {
+            // What decodes would make room for no more than this value.
+            out.reserve(length);
+            if base64_simd::STANDARD.decode_append(&rest[..length], out).is_ok() {
+                self.at += length + 2;
+                return Ok(());
+            }
+        }
         let text = self.string()?;
         let mut scratch = Vec::new();
-        let encoded = text.plain(&mut scratch)?;
-        match base64_simd::STANDARD.decode_append(encoded, out) {
+        match base64_simd::STANDARD.decode_append(text.plain(&mut scratch)?, out) {
             Ok(()) => Ok(()),
-            Err(_) => not_base64(text),
+            Err(_) => otherwise(text),
         }
     }
 

@@ -93,9 +93,10 @@ pub(super) fn read<'a, I: Items>(
     rows: &mut RowDecoder<I>,
     cursor: &mut Cursor<'a>,
 ) -> Fallible<Change<'a>> {
-    let (row, hashing, items) = (rows.rows, rows.hashes_images, &mut rows.items);
+    let (row, hashing) = (rows.rows, rows.hashes_images);
+    let RowDecoder { items, order, .. } = rows;
     let mut hashes = ImageHashes::default();
-    let envelope = Envelope::read(origin, cursor, |part, cursor| {
+    let envelope = Envelope::read(origin, order, cursor, |part, cursor| {
         if hashing {
             hashes.take(part, cursor)?;
         }

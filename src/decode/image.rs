@@ -8,6 +8,7 @@ use super::column::{BytesColumn, Column, Validity};
 use super::json::{Fallible, Text};
 use super::kind::Kind;
 use super::names::Trail;
+use super::scattered::Waiting;
 use crate::error::Result;
 
 /// Attributes that have no column, as DynamoDB JSON: `{"name":{"S":"…"}}`.
@@ -54,6 +55,9 @@ pub(super) struct Image {
     /// Which rows have this image at all.
     pub(super) valid: Validity,
     seen: Seen,
+    /// How many the last item had.
+    pub(super) attributes: usize,
+    pub(super) waiting: Waiting,
 }
 
 impl Image {
@@ -61,10 +65,12 @@ impl Image {
         Self { columns: kinds.map(Column::new).collect(), ..Self::default() }
     }
 
-    /// Before the attributes of an item.
-    pub(super) fn start(&mut self) {
+    /// Before the attributes of an item; true when those of the last one had an order of their own.
+    pub(super) fn start(&mut self) -> bool {
+        let is_scattered = 2 * self.trail.missed() > self.attributes;
         self.trail.start();
         self.seen.start();
+        is_scattered
     }
 
     /// Whether the attribute with this place is met in this item for the first time.

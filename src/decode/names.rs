@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::json::{Cursor, Fallible};
-use super::scan::specials;
+use super::scan::{agreeing, specials};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
@@ -18,12 +18,14 @@ pub(super) struct Names {
 const BLOCK: usize = 32;
 
 /// A name as a JSON string with its colon: whether it stands at the cursor takes one comparison.
-#[derive(Clone, Debug, Default)]
-struct Token {
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    /// Its beginning: most names are no longer than that.
+    block: [u8; BLOCK],
+    /// Marks the bytes of the block that are not its own.
+    behind: u32,
     /// Empty for a name that has to be escaped; such a name is always looked up.
     bytes: Box<[u8]>,
-    /// Its beginning, filled up with zeros: most names are no longer than that.
-    block: Block,
 }
 
 /// The first bytes of a text; those that do not count are zero.
@@ -65,21 +67,32 @@ const MASKS: [Block; BLOCK + 1] = {
 };
 
 impl Token {
-    fn new(name: &[u8]) -> Self {
+    pub(super) fn new(name: &[u8]) -> Self {
+        // No text has these bytes.
+        let mut token = Self { block: [0xFF; BLOCK], behind: 0, bytes: Box::default() };
         if name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
-            return Self::default();
+            return token;
         }
-        let bytes = [b"\"", name, b"\":"].concat();
-        let mut block = [0; BLOCK];
-        block.iter_mut().zip(&bytes).for_each(|(place, byte)| *place = *byte);
-        Self { block: Block::of(&block, bytes.len().min(BLOCK)), bytes: bytes.into() }
+        token.bytes = [b"\"", name, b"\":"].concat().into();
+        token.block.iter_mut().zip(&token.bytes).for_each(|(place, byte)| *place = *byte);
+        token.behind = u32::MAX.checked_shl(token.bytes.len() as u32).unwrap_or(0);
+        token
+    }
+
+    /// What is passed with it.
+    #[inline(always)]
+    pub(super) fn length(&self) -> usize {
+        self.bytes.len()
     }
 
     #[inline(always)]
-    fn starts(&self, text: &[u8]) -> bool {
+    pub(super) fn starts(&self, text: &[u8]) -> bool {
         match text.first_chunk() {
-            Some(block) if self.bytes.len() <= BLOCK => Block::of(block, self.bytes.len()) == self.block,
-            _ => text.starts_with(&self.bytes),
+            Some(block) => {
+                agreeing(block, &self.block) | self.behind == u32::MAX
+                    && (self.bytes.len() <= BLOCK || text.starts_with(&self.bytes))
+            }
+            None => !self.bytes.is_empty() && text.starts_with(&self.bytes),
         }
     }
 }
@@ -90,11 +103,31 @@ pub(super) struct Trail {
     /// By the place of the name before, plus one; 0 is the start.
     next: Vec<u32>,
     last: usize,
+    /// How many names of this item stood elsewhere the last time.
+    missed: usize,
 }
 
 impl Trail {
     pub(super) fn start(&mut self) {
         self.last = 0;
+        self.missed = 0;
+    }
+
+    /// Goes on to the name at `place`, of so many names.
+    #[inline(always)]
+    fn follow(&mut self, place: usize, names: usize) {
+        if self.next.len() <= self.last {
+            self.next.resize(names + 1, 0);
+        }
+        if let (Some(next), Ok(guess)) = (self.next.get_mut(self.last), u32::try_from(place)) {
+            self.missed += usize::from(std::mem::replace(next, guess) != guess);
+        }
+        self.last = place + 1;
+    }
+
+    /// How many names since the start did not follow the one they followed the last time.
+    pub(super) fn missed(&self) -> usize {
+        self.missed
     }
 }
 
@@ -123,7 +156,9 @@ impl Names {
     /// Where others stand already the name is left to the map.
     fn add_shortcut(&mut self, place: usize) {
         let token = self.tokens.get(place).filter(|token| (1..=BLOCK).contains(&token.bytes.len()));
-        let Some(first) = token.map(|token| token.block.mixed()) else { return };
+        let Some(first) = token.map(|token| Block::of(&token.block, token.bytes.len()).mixed()) else {
+            return;
+        };
         let mut near = (first..first + NEAR).map(|spot| spot & (self.shortcuts.len() - 1));
         if let Some(spot) = near.find(|spot| self.shortcuts[*spot] == 0) {
             self.shortcuts[spot] = u16::try_from(place + 1).unwrap_or(0);
@@ -136,18 +171,29 @@ impl Names {
         let inner: &[u8; BLOCK] = text.get(1..)?.first_chunk()?;
         let [low, high] = inner.as_chunks::<16>().0 else { return None };
         let length = 3 + (specials(low) | specials(high) << 16).trailing_zeros() as usize;
-        if length > BLOCK || text.get(length - 2..length) != Some(b"\":") {
+        if length > BLOCK {
             return None;
         }
-        let (last, block) = (self.shortcuts.len().checked_sub(1)?, Block::of(text.first_chunk()?, length));
-        let first = block.mixed();
+        let last = self.shortcuts.len().checked_sub(1)?;
+        let first = Block::of(text.first_chunk()?, length).mixed();
         for spot in first..first + NEAR {
             let place = usize::from(*self.shortcuts.get(spot & last)?).checked_sub(1)?;
-            if self.tokens.get(place)?.block == block {
+            if self.tokens.get(place)?.starts(text) {
                 return Some((place, length));
             }
         }
         None
+    }
+
+    /// Passes the name at the cursor, which is likely not the one that could be guessed, when that is quickly done.
+    #[inline(always)]
+    pub(super) fn look_up_quick(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Option<usize> {
+        let (place, length) = self.by_shortcut(cursor.rest())?;
+        // Not the length of what was found: the way to the value must not wait for the search.
+        cursor.at += length;
+        cursor.space();
+        trail.follow(place, self.tokens.len());
+        Some(place)
     }
 
     /// Passes the name at the cursor and its colon; its place when it is known.
@@ -164,10 +210,10 @@ impl Names {
     pub(super) fn guess(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Option<usize> {
         let place = *trail.next.get(trail.last)? as usize;
         let token = self.tokens.get(place)?;
-        if token.bytes.is_empty() || !token.starts(cursor.rest()) {
+        if !token.starts(cursor.rest()) {
             return None;
         }
-        cursor.at += token.bytes.len();
+        cursor.at += token.length();
         cursor.space();
         trail.last = place + 1;
         Some(place)
@@ -175,22 +221,12 @@ impl Names {
 
     /// Passes a name that is not the one guessed, and its colon.
     pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
-        let place = match self.by_shortcut(cursor.rest()) {
-            Some((place, length)) => {
-                cursor.at += length;
-                cursor.space();
-                Some(place)
-            }
-            None => self.by_map(cursor)?,
-        };
+        if let Some(place) = self.look_up_quick(cursor, trail) {
+            return Ok(Some(place));
+        }
+        let place = self.by_map(cursor)?;
         if let Some(place) = place {
-            if trail.next.len() <= trail.last {
-                trail.next.resize(self.tokens.len() + 1, 0);
-            }
-            if let (Some(next), Ok(guess)) = (trail.next.get_mut(trail.last), u32::try_from(place)) {
-                *next = guess;
-            }
-            trail.last = place + 1;
+            trail.follow(place, self.tokens.len());
         }
         Ok(place)
     }

@@ -15,7 +15,7 @@ use self::progress::Gauge;
 pub(super) use self::progress::Progress;
 use super::change::Changes;
 use super::column::disagree;
-use super::envelope::Glance;
+use super::envelope::{Glance, Order};
 use super::item::Scanned;
 use super::json::{Cursor, Fallible, Reason, bad_record};
 use super::metadata::{Metadata, Row};
@@ -91,6 +91,7 @@ const MOST_RECORD_BYTES: usize = 64 << 20;
 
 pub(super) struct RowDecoder<I> {
     pub(super) items: I,
+    pub(super) order: Order,
     metadata: Metadata,
     pub(super) rows: usize,
     pub(super) on_bad_record: OnBadRecord,
@@ -107,6 +108,7 @@ impl<I: Items> RowDecoder<I> {
     pub(super) fn new(options: &DecodeOptions, items: I) -> Self {
         Self {
             items,
+            order: Order::default(),
             metadata: Metadata::new(options),
             rows: 0,
             on_bad_record: options.on_bad_record,

@@ -183,6 +183,7 @@ impl Run {
         for shard in &listing.shards {
             self.graph.observe(shard);
         }
+        self.graph.saw_open(&listing.shards, listing.server_time);
         if *scope == Scope::Full {
             self.observed_all(listing, now);
         }

@@ -3,20 +3,24 @@
 use std::any::Any;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet, block_in_place};
 use tokio::time::{Instant, sleep_until};
 
 use super::opening::open;
 use super::store::{Job, Store};
-use super::{Command, Plan, Shared, Tokens, closed};
+use super::{Command, Plan, Shared, Tokens, Told, closed};
 use crate::error::{Error, Result};
 use crate::run::{Action, Event, Now, Run};
 use crate::source::Source;
 
 const READY: &str =
     "ready: the snapshot is complete, and every change made up to its end has been handed out";
+
+/// How long what the consumer did may wait to be heard.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Runs one stream to its end and says how it went, also when the driver itself panics.
 pub(super) async fn supervise(
@@ -95,11 +99,22 @@ struct Driver {
     /// After `Fail` and `End` nothing is read any more; what was handed out may still be saved.
     over: bool,
     closing: Option<oneshot::Receiver<Result<()>>>,
+    /// When what the consumer told is heard at the latest.
+    listens_until: Option<Instant>,
 }
 
 impl Driver {
     fn new(source: Arc<dyn Source>, shared: Arc<Shared>, store: Option<Store>) -> Self {
-        Self { source, shared, store, tasks: JoinSet::new(), tickets: Vec::new(), over: false, closing: None }
+        Self {
+            source,
+            shared,
+            store,
+            tasks: JoinSet::new(),
+            tickets: Vec::new(),
+            over: false,
+            closing: None,
+            listens_until: None,
+        }
     }
 
     /// Returns when the stream was closed and everything done is durable.
@@ -119,18 +134,58 @@ impl Driver {
                 Some(command) = commands.recv() => self.obey(command),
                 Some(event) = saves.recv() => self.saved(event),
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => match done {
-                    Ok(event) => self.step(event),
+                    Ok(event) => self.answered(event),
                     Err(error) if error.is_panic() => self.fail(panicked(error)),
                     Err(_) => {}
                 },
-                () = wait_until(deadline) => self.step(Event::Tick),
+                () = self.shared.told.notified() => self.listen(),
+                () = wait_until(deadline) => self.tick(),
             }
         }
     }
 
+    /// What the consumer did can wait a moment for more of it, unless somebody waits for what follows.
+    fn listen(&mut self) {
+        if self.shared.front().is_urgent() {
+            self.hear_told();
+        } else {
+            self.listens_until.get_or_insert_with(|| Instant::now() + MOMENT);
+        }
+    }
+
+    fn hear_told(&mut self) {
+        self.listens_until = None;
+        let told = std::mem::take(&mut self.shared.front().told);
+        let taken = told.iter().filter(|told| matches!(told, Told::Taken(_))).count();
+        told.into_iter().for_each(|told| self.step(told.into()));
+        if taken > 0 && self.heard_last(taken) {
+            (self.shared.wake)();
+        }
+    }
+
+    /// Counts batches as heard of. Says whether they were the last ones of a stream that is over: only
+    /// then is it certain what taking them meant.
+    fn heard_last(&self, taken: usize) -> bool {
+        let mut front = self.shared.front();
+        front.unheard = front.unheard.saturating_sub(taken);
+        front.unheard == 0 && front.outcome.is_some()
+    }
+
+    fn answered(&mut self, event: Event) {
+        self.hear_told();
+        self.step(event);
+    }
+
+    fn tick(&mut self) {
+        self.hear_told();
+        self.step(Event::Tick);
+    }
+
+    /// What was told before the command comes before it.
     fn obey(&mut self, command: Command) {
+        self.hear_told();
         match command {
-            Command::Event(event) => self.hear(event),
+            Command::Event(event) => self.step(event),
             Command::Flush(ticket) => self.flush(ticket),
             Command::State(answer) => {
                 let state = self.with_run(|run, _| run.state());
@@ -144,25 +199,20 @@ impl Driver {
     }
 
     fn step(&mut self, event: Event) {
-        let actions = self.with_run(|run, now| run.step(event, now));
+        let carries_rows = matches!(event, Event::Fetched { .. } | Event::Scanned { .. });
+        let actions =
+            if carries_rows { self.decode(event) } else { self.with_run(|run, now| run.step(event, now)) };
         self.carry_out(actions);
         self.resolve_tickets();
     }
 
-    fn hear(&mut self, event: Event) {
-        let taken = matches!(event, Event::Taken { .. });
-        self.step(event);
-        if taken && self.heard_last() {
-            (self.shared.wake)();
+    /// A page takes milliseconds to decode: meanwhile this thread's other tasks go on elsewhere, among
+    /// them the request for the page behind it.
+    fn decode(&mut self, event: Event) -> Vec<Action> {
+        if let Some(ahead) = self.with_run(|run, now| run.ask_ahead(&event, now)) {
+            self.ask_source(ahead);
         }
-    }
-
-    /// Counts a batch as heard of. Says whether it was the last one of a stream that is over: only
-    /// then is it certain what taking it meant.
-    fn heard_last(&self) -> bool {
-        let mut front = self.shared.front();
-        front.unheard = front.unheard.saturating_sub(1);
-        front.unheard == 0 && front.outcome.is_some()
+        block_in_place(|| self.with_run(|run, now| run.step(event, now)))
     }
 
     fn saved(&mut self, event: Event) {
@@ -292,7 +342,7 @@ impl Driver {
                 }
                 Action::Fetch { shard, cursor } => {
                     let result = source.fetch(&shard, &cursor).await;
-                    Event::Fetched { shard, result }
+                    Event::Fetched { shard, cursor, result }
                 }
                 Action::Scan(request) => {
                     let result = source.scan(&request).await;
@@ -326,8 +376,8 @@ impl Driver {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let after = self.with_run(|run, _| run.deadline())?;
-        Some(self.shared.began + after)
+        let due = self.with_run(|run, _| run.deadline()).map(|after| self.shared.began + after);
+        [due, self.listens_until].into_iter().flatten().min()
     }
 
     async fn let_go(mut self) -> Option<Store> {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_schema::SchemaRef;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +102,22 @@ enum Command {
     Close,
 }
 
+/// What the consumer did with a batch.
+#[derive(Clone, Copy)]
+enum Told {
+    Taken(u64),
+    Done { batch: u64, alone: bool },
+}
+
+impl From<Told> for Event {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Taken(batch) => Self::Taken { batch },
+            Told::Done { batch, alone } => Self::Done { batch, alone },
+        }
+    }
+}
+
 /// What the driver and the consumer both see.
 struct Shared {
     front: Mutex<Front>,
@@ -109,6 +125,9 @@ struct Shared {
     /// The run's time is counted from here.
     began: Instant,
     wake: Wake,
+    /// Wakes the driver when there is something in `Front::told`. Waking a thread costs more than a
+    /// turn of the consumer's loop, so it is done once for all that is told in a moment.
+    told: Notify,
 }
 
 #[derive(Default)]
@@ -117,6 +136,8 @@ struct Front {
     description: Option<Arc<Description>>,
     schema: Option<SchemaRef>,
     queue: VecDeque<Arc<Batch>>,
+    /// What the consumer did that the driver has not looked at yet.
+    told: Vec<Told>,
     /// Batches that were taken but of which the run has not heard yet.
     unheard: usize,
     ready: bool,
@@ -137,6 +158,11 @@ impl Front {
     /// Whether every batch was taken, and what that meant is known.
     fn is_drained(&self) -> bool {
         self.queue.is_empty() && (self.unheard == 0 || self.closed.is_some())
+    }
+
+    /// Whether the driver must hear at once of what was taken: somebody may wait for what follows.
+    fn is_urgent(&self) -> bool {
+        self.queue.is_empty() || self.outcome.is_some() || !self.ready
     }
 }
 
@@ -188,8 +214,13 @@ impl Stream {
     pub fn open(plan: Plan, wake: Wake) -> Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let token = CancellationToken::new();
-        let shared =
-            Arc::new(Shared { front: Mutex::default(), run: Mutex::new(None), began: Instant::now(), wake });
+        let shared = Arc::new(Shared {
+            front: Mutex::default(),
+            run: Mutex::new(None),
+            began: Instant::now(),
+            wake,
+            told: Notify::new(),
+        });
         runtime::spawn(|root| {
             driver::supervise(plan, shared.clone(), receiver, Tokens { own: token.clone(), root })
         })?;
@@ -218,8 +249,7 @@ impl Stream {
         let mut front = self.shared.front();
         if let Some(batch) = front.queue.pop_front() {
             front.unheard += 1;
-            drop(front);
-            self.send(Command::Event(Event::Taken { batch: batch.number }));
+            self.tell(front, Told::Taken(batch.number));
             return Next::Batch(batch);
         }
         let next = match &front.outcome {
@@ -261,7 +291,7 @@ impl Stream {
 
     /// The consumer is done with this batch (`alone`), or with it and all before it.
     pub fn done(&self, batch: u64, alone: bool) {
-        self.send(Command::Event(Event::Done { batch, alone }));
+        self.tell(self.shared.front(), Told::Done { batch, alone });
         self.unsaved.store(true, Ordering::Relaxed);
     }
 
@@ -320,6 +350,11 @@ impl Stream {
         last.map_or_else(|| self.ask(Command::Quarantined), Answer::ready)
     }
 
+    /// Whether there are lines for the log.
+    pub fn has_log(&self) -> bool {
+        !self.shared.front().log.is_empty()
+    }
+
     /// Lines for the log since the last call.
     pub fn drain_log(&self) -> Vec<Line> {
         self.shared.front().log.drain()
@@ -333,6 +368,16 @@ impl Stream {
         let (sender, receiver) = oneshot::channel();
         self.send(question(sender));
         Answer::new(receiver)
+    }
+
+    /// The first thing told wakes the driver, and what it must hear at once.
+    fn tell(&self, mut front: MutexGuard<'_, Front>, told: Told) {
+        front.told.push(told);
+        let wakes = front.told.len() == 1 || front.is_urgent();
+        drop(front);
+        if wakes {
+            self.shared.told.notify_one();
+        }
     }
 
     /// A driver that is gone has nothing left to do; questions to it resolve as `Closed`.
