@@ -314,7 +314,7 @@ fn judge(error: &Error, lasted: Duration, patience: Duration) -> Result<()> {
         (true, true) => Ok(()),
         (false, _) => Err(error.clone()),
         (true, false) => {
-            let message = format!("for {} s and longer: {error}", patience.as_secs());
+            let message = format!("for {} s and longer: {error}", patience.as_secs_f64());
             Err(Error::new(error.kind(), message).with_code(error.code().unwrap_or_default()))
         }
     }
@@ -324,10 +324,8 @@ fn refused(entry: &Entry, code: &str, message: &str) -> Error {
     let key = &entry.partition_key;
     let message = message.lines().next().unwrap_or_default();
     let said = if message.is_empty() { code.to_owned() } else { format!("{code} ({message})") };
-    let sentence = format!(
-        "row {} of everything written, counted from 0, with partition key {key:?}, was refused: {said}",
-        entry.row
-    );
+    let sentence =
+        format!("row {} (of everything written) with partition key {key:?} was refused: {said}", entry.row);
     let kind = crate::aws::errors::classify(Some(code), 400).0;
     Error::new(kind, sentence).with_code(code)
 }
