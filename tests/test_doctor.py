@@ -295,6 +295,16 @@ def test_all_is_well_with_changes_through_kinesis(through: str, doctor: Doctor, 
     assert "fan_out=" in checks["readers"][1]
 
 
+def test_a_table_that_sends_no_changes_there_is_no_missing_permission(
+    through: str, twin: Twin, doctor: Doctor
+) -> None:
+    twin.client("kinesis").create_stream(StreamName="other", ShardCount=1)
+    for stream, words in {"other": "enable-kinesis-streaming-destination", "nowhere": "there is no"}.items():
+        code, checks = doctor(source=f"dynamodb://orders?changes=kinesis:{stream}")
+        assert (code, failing(checks)) == (1, ["stream"])
+        assert words in checks["stream"][1]
+
+
 @pytest.mark.parametrize("action", THROUGH)
 def test_a_permission_for_changes_through_kinesis_that_is_missing_is_named(
     through: str, twin: Twin, doctor: Doctor, action: str

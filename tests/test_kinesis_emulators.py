@@ -194,7 +194,7 @@ def test_a_stream_resharded_while_it_is_pushed(running: Target) -> None:
 
 
 @pytest.mark.optional(_reason)
-@pytest.mark.parametrize("running", POLLED, indirect=True)
+@pytest.mark.parametrize("running", ["ferrokinesis"], indirect=True)
 @pytest.mark.parametrize("fan_out", [None, "app"], ids=["polled", "pushed"])
 def test_a_table_that_is_scanned_and_its_changes(
     running: Target, fan_out: str | None, twin: Twin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -59,6 +59,8 @@ def test_an_unknown_option_is_named_with_the_nearest_one() -> None:
         sa.kinesis("clicks", fanout="app")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"KinesisWriter.*'regin'; did you mean 'region'"):
         sa.KinesisWriter("clicks", regin="eu-west-1")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'partitionkey'; did you mean 'partition_key'"):
+        sa.KinesisWriter("clicks", partitionkey="user")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="'reading'"):
         sa.kinesis("clicks", reading={})  # type: ignore[call-arg]
 
@@ -329,6 +331,9 @@ def test_a_secret_in_a_url_keeps_its_plus_and_slash() -> None:
         ("dynamodb://orders?region", "has no value"),
         ("dynamodb://orders?region=a&region=b", "twice"),
         ("dynamodb://", "names no table"),
+        ("kinesis://", 'names no stream; write "kinesis://STREAM"'),
+        ("kinesis+dms://x", "kinesis+dynamodb+cdc"),
+        ("kinesis://clicks?start=2026-11-21T12:00:00", "such as 2026-11-21T12:00:00Z"),
         ("dynamo://orders", "'dynamodb'"),
         ("orders", "dynamodb://"),
         ("dynamodb://orders?old_image=perhaps", "true or false"),

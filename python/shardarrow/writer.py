@@ -103,7 +103,8 @@ class KinesisWriter(Lifetime):
     ) -> None:
         if not isinstance(stream, str) or not stream:
             raise UsageError(f"the stream must be a name or an ARN, not {stream!r}")
-        known_options("KinesisWriter", connection, ConnectionOptions.__annotations__)
+        own = KinesisWriter.__init__.__kwdefaults__ or {}
+        known_options("KinesisWriter", connection, [*own, *ConnectionOptions.__annotations__])
         count = at_least_one("shards", shards)
         self._stream = stream
         # The text is forgotten on opening: it holds credentials.
