@@ -41,6 +41,8 @@ pub struct Reader {
     /// Nothing the shard held at this moment is missing.
     pub verified: Option<Millis>,
     pub phase: Phase,
+    /// The next page, when it was asked for before all of this one was read.
+    pub ahead: Option<Ahead>,
     /// Not before this moment.
     pub due: Now,
     /// The latest moment at which a record that was read was created.
@@ -102,6 +104,13 @@ pub struct Counts {
     pub expired: u64,
 }
 
+/// A page that was asked for before its turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    pub cursor: Cursor,
+    pub asked_closed: bool,
+}
+
 /// What the shard asks of the driver now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Want {
@@ -120,6 +129,7 @@ impl Reader {
             verified,
             told: verified,
             phase: Phase::Closed,
+            ahead: None,
             due: Duration::ZERO,
             newest: None,
             behind: None,
@@ -256,6 +266,27 @@ impl Reader {
     pub fn waited(&mut self, cursor: Cursor, now: Now) {
         self.phase = Phase::Open(cursor);
         self.due = now;
+    }
+
+    /// Whether the page behind this one, which came for `cursor`, may be asked for at once.
+    pub fn may_ask_ahead(&self, cursor: &Cursor, page: &Page) -> bool {
+        let waits = self.failing.is_some() || self.terms.pushes || !self.pause_behind(page).is_zero();
+        self.is_fetching(cursor) && self.ahead.is_none() && !waits
+    }
+
+    /// Whether the answer for `cursor` is the one that is waited for.
+    pub fn is_fetching(&self, cursor: &Cursor) -> bool {
+        matches!(&self.phase, Phase::Fetching(asked) if asked == cursor)
+    }
+
+    /// All of a page was used: if the next one is on its way, that is the one to wait for.
+    pub fn follow(&mut self, ahead: Option<Ahead>) {
+        if let Some(Ahead { cursor, asked_closed }) = ahead
+            && self.phase == Phase::Open(cursor.clone())
+        {
+            self.phase = Phase::Fetching(cursor);
+            self.asked_closed = asked_closed;
+        }
     }
 
     fn came(&mut self, page: &Page, now: Now) {

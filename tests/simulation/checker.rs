@@ -284,7 +284,7 @@ impl Checker {
                 self.trace.push(format!("{now_ms} {scope:?} complete={} {shards:?}", listing.complete));
                 self.saw(&listing.shards);
             }
-            Event::Fetched { shard, result } => {
+            Event::Fetched { shard, result, .. } => {
                 let said = match result {
                     Ok(page) => format!(
                         "{} bytes, behind {:?}, end {}",

@@ -509,7 +509,7 @@ fn answer(request: Action, world: &mut World) -> Event {
         }
         Action::Fetch { shard, cursor } => {
             let result = service.fetch(aws, &shard, &cursor);
-            Event::Fetched { shard, result }
+            Event::Fetched { shard, cursor, result }
         }
         Action::Scan(request) => {
             let result = crate::service::scan(aws, TABLE, &request);
