@@ -52,6 +52,13 @@ sim-long: SECONDS ?= 600
 sim-long:  ## Run seeds on all cores for so long: make sim-long SECONDS=600 [SEED=first]
 	SHARDARROW_SEED=$(or $(SEED),0) SHARDARROW_SECONDS=$(SECONDS) $(SIM) seeds::every_seed_keeps_every_invariant
 
+.PHONY: sim-figures
+sim-figures: SEEDS ?= 100000
+sim-figures:  ## Run so many seeds on all cores and write docs/reference/simulation.md: make sim-figures SEEDS=100000 [SEED=first]
+	SHARDARROW_SEED=$(or $(SEED),0) SHARDARROW_SEEDS=$(SEEDS) \
+		SHARDARROW_FIGURES="$$(date -u +%Y-%m-%d), commit $$(git rev-parse --short HEAD)" \
+		$(SIM) seeds::every_seed_keeps_every_invariant
+
 .PHONY: seeded-bugs
 seeded-bugs:  ## Put every bug on purpose into the library until a test notices; writes docs/reference/seeded-bugs.md
 	SHARDARROW_WRITE_BUGS=1 $(SIM) bugs::every_bug_on_purpose_is_noticed

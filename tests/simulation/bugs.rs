@@ -14,7 +14,7 @@ use crate::kinesis_broken::NOTICED_HERE;
 use crate::seeds::violations;
 
 /// Seeds after which a fault counts as unnoticed.
-const MOST: u64 = 300;
+const MOST: u64 = 600;
 
 /// What noticed a fault, and in the how manieth story.
 #[derive(Debug)]

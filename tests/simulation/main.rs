@@ -7,6 +7,7 @@ mod bugs;
 mod checker;
 mod failures;
 mod failures_broken;
+mod figures;
 mod health;
 mod kinesis;
 mod kinesis_broken;

@@ -1,4 +1,5 @@
-//! The one entry: `make sim SEED=…`, `make sim-long SECONDS=…`, and some seeds in every test run.
+//! The one entry: `make sim SEED=…`, `make sim-long SECONDS=…`, `make sim-figures SEEDS=…`, and some seeds in
+//! every test run.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::figures;
 use crate::story::{Kind, Told, tell};
 
 /// Seeds of `make test`.
@@ -27,16 +29,16 @@ pub fn violations(seed: u64) -> (Option<Told>, Vec<String>) {
 }
 
 #[derive(Default)]
-struct Sum {
-    seeds: u64,
-    hours: f64,
-    lives: u64,
-    records: u64,
-    used: u64,
-    kinds: BTreeMap<Kind, u64>,
-    struck: BTreeMap<&'static str, u64>,
+pub struct Sum {
+    pub seeds: u64,
+    pub hours: f64,
+    pub lives: u64,
+    pub records: u64,
+    pub used: u64,
+    pub kinds: BTreeMap<Kind, u64>,
+    pub struck: BTreeMap<&'static str, u64>,
     trace: Vec<String>,
-    failed: BTreeMap<u64, Vec<String>>,
+    pub failed: BTreeMap<u64, Vec<String>>,
 }
 
 impl Sum {
@@ -121,17 +123,24 @@ fn number_of(name: &str) -> Option<u64> {
 #[allow(clippy::print_stdout)]
 fn every_seed_keeps_every_invariant() {
     let first = number_of("SHARDARROW_SEED");
-    let sum = match (first, number_of("SHARDARROW_SECONDS")) {
-        (first, Some(seconds)) => {
+    let sum = match (first, number_of("SHARDARROW_SECONDS"), number_of("SHARDARROW_SEEDS")) {
+        (first, Some(seconds), _) => {
             let end = Instant::now() + Duration::from_secs(seconds);
             sum_while(first.unwrap_or(0), |_| Instant::now() < end)
         }
-        (Some(seed), None) => sum_while(seed, |at| at == seed),
-        (None, None) => sum_while(0, |seed| seed < USUAL),
+        (first, None, Some(count)) => {
+            let first = first.unwrap_or(0);
+            sum_while(first, |seed| seed < first + count)
+        }
+        (Some(seed), None, None) => sum_while(seed, |at| at == seed),
+        (None, None, None) => sum_while(0, |seed| seed < USUAL),
     };
     // Of one seed that failed, everything.
     let trace = sum.trace.iter().filter(|_| sum.seeds == 1 && !sum.failed.is_empty());
     trace.for_each(|line| println!("{line}"));
     println!("{}", sum.text());
+    if let Ok(when) = std::env::var("SHARDARROW_FIGURES") {
+        figures::write(&sum, first.unwrap_or(0), &when);
+    }
     assert!(sum.failed.is_empty(), "{}", sum.text());
 }

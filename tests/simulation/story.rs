@@ -27,6 +27,14 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Changes, Self::Snapshot, Self::Kinesis];
 
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Changes => "of a table's changes",
+            Self::Snapshot => "of a table and its changes",
+            Self::Kinesis => "of a Kinesis stream",
+        }
+    }
+
     pub fn of(seed: u64) -> Self {
         Self::ALL[(seed % 3) as usize]
     }
