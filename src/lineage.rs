@@ -6,7 +6,7 @@
 //! `CONFIRMATIONS` complete listings in a row did not show it. Those of a shard that is known, or
 //! that a newcomer names, must be `APART`: a listing may be older than the shard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::broken;
@@ -92,9 +92,9 @@ impl ShardGraph {
 
     /// The shards of a listing, all of them observed, that it shows open were open at its time.
     pub fn saw_open(&mut self, listed: &[Shard], at: Option<Millis>) {
-        for shard in listed {
-            let open = !self.is_closed(&shard.id) && self.children(&shard.id).next().is_none();
-            if let Some(node) = self.nodes.get_mut(&shard.id).filter(|_| open) {
+        let parents: BTreeSet<ShardId> = self.nodes.values().flat_map(|node| node.parents.clone()).collect();
+        for shard in listed.iter().filter(|shard| !parents.contains(&shard.id)) {
+            if let Some(node) = self.nodes.get_mut(&shard.id).filter(|node| node.ending.is_none()) {
                 node.open_at = node.open_at.max(at);
             }
         }
@@ -124,7 +124,7 @@ impl ShardGraph {
     /// Ends a complete listing that showed exactly the shards of `listed`; `now` is the time since any
     /// fixed moment.
     pub fn reconcile(&mut self, listed: &[Shard], now: Duration) {
-        let shown: std::collections::BTreeSet<&ShardId> = listed.iter().map(|shard| &shard.id).collect();
+        let shown: BTreeSet<&ShardId> = listed.iter().map(|shard| &shard.id).collect();
         for (id, node) in &mut self.nodes {
             if !shown.contains(id) {
                 node.missed.again(now);

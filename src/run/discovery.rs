@@ -293,10 +293,12 @@ impl Run {
         let orphans: Vec<_> =
             self.graph.orphans().map(|(child, parent)| (child.clone(), parent.clone())).collect();
         for (child, parent) in orphans {
+            if !self.discovery.explained.insert(parent.clone()) {
+                continue;
+            }
             let explained = |id: &ShardId| self.discovery.explained.contains(id);
             let history = explained(&child) || self.graph.descendants(&child).iter().any(explained);
-            let told = history || broken::is("orphans-in-silence");
-            if self.discovery.explained.insert(parent.clone()) && !told {
+            if !history && !broken::is("orphans-in-silence") {
                 let cause =
                     format!("the shard is the parent of {child} and was gone before it could be read");
                 self.lose(self.gap(Some(&parent), Some(Position::Beginning), cause, now))?;
