@@ -45,6 +45,9 @@ def is_a_test(path: str, name: str) -> bool:
     if path == "tests/fuzz/targets.rs":
         return f'("{name}", {name})' in text
     return bool(
-        re.search(rf"#\[(?:tokio::)?test(?:\([^)]*\))?\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn {name}\b", text)
+        re.search(
+            rf"#\[(?:tokio::)?test(?:\([^)]*\))?\]\s*(?:#\[[^\]]*\]\s*)*(?:pub\(crate\) )?(?:async )?fn {name}\b",
+            text,
+        )
         or re.search(rf"proptest! \{{.*fn {name}\b", text, re.S)
     )

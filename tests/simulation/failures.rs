@@ -502,7 +502,7 @@ fn the_child_of_an_empty_shard_is_no_older_than_the_last_listing_that_shows_its_
 /// A save fails, the store works again, and what is in hand is committed at the end: the gap that the
 /// first one took along is written with it.
 #[test]
-pub fn a_gap_that_a_failed_save_took_along_is_written_with_the_next() {
+pub(crate) fn a_gap_that_a_failed_save_took_along_is_written_with_the_next() {
     let mut world = World::new(19, 1);
     let go_on = Options { on_gap: OnGap::Continue, keeper: Keeper::Store, ..options() };
     let mut session = world.start(go_on.clone()).unwrap();
@@ -530,7 +530,7 @@ pub fn a_gap_that_a_failed_save_took_along_is_written_with_the_next() {
 
 /// The checkpoint knows a shard that is not begun, and names its parent, which listings show late.
 #[test]
-pub fn a_parent_that_listings_show_late_after_a_restart_is_read_first() {
+pub(crate) fn a_parent_that_listings_show_late_after_a_restart_is_read_first() {
     let mut world = World::new(21, 1);
     write(&mut world, 20);
     let (parent, _) = world.aws.roll_over(TABLE, 0).unwrap();
@@ -553,7 +553,7 @@ pub fn a_parent_that_listings_show_late_after_a_restart_is_read_first() {
 /// The only shard that the checkpoint knows is finished, its child vanished unseen, and the process that
 /// finds the child's child is killed before anything is proved.
 #[test]
-pub fn what_nobody_saw_is_as_old_as_the_shard_it_descends_from() {
+pub(crate) fn what_nobody_saw_is_as_old_as_the_shard_it_descends_from() {
     let mut world = World::new(22, 1);
     world.aws.knobs_mut().hide_child_ms = 60_000;
     let mut session = world.start(options()).unwrap();
@@ -617,7 +617,7 @@ fn a_restart_does_not_wait_for_parents_that_were_gone_before() {
 
 /// A page is good up to its middle, and a batch of it has left before that shows.
 #[test]
-pub fn a_page_that_is_damaged_in_its_middle_is_read_on_behind_what_was_used() {
+pub(crate) fn a_page_that_is_damaged_in_its_middle_is_read_on_behind_what_was_used() {
     let mut world = World::new(25, 1);
     write(&mut world, 30);
     let mut damaged = false;
@@ -638,7 +638,7 @@ pub fn a_page_that_is_damaged_in_its_middle_is_read_on_behind_what_was_used() {
 
 /// The age of a place that the user names is not known: the service says that it is trimmed.
 #[test]
-pub fn a_start_behind_a_trimmed_record_is_a_gap() {
+pub(crate) fn a_start_behind_a_trimmed_record_is_a_gap() {
     let mut world = World::new(26, 1);
     write(&mut world, 30);
     let first = world.aws.history()[0].clone();
@@ -659,7 +659,7 @@ pub fn a_start_behind_a_trimmed_record_is_a_gap() {
 
 /// Two generations end while nobody reads; the younger of them nobody has ever seen.
 #[test]
-pub fn a_shard_that_vanished_unseen_is_named() {
+pub(crate) fn a_shard_that_vanished_unseen_is_named() {
     let mut world = World::new(27, 1);
     let go_on = Options { on_gap: OnGap::Continue, ..options() };
     let mut session = world.start(go_on.clone()).unwrap();

@@ -483,7 +483,7 @@ fn a_retention_that_is_cut_trims_at_once_and_that_is_a_gap() {
 /// One parent of a merge is read to its end, the other is not, and then nobody reads for two days, in
 /// which the merged shard is split and vanishes.
 #[test]
-pub fn the_child_of_a_merge_does_not_wait_for_a_parent_that_aged_out() {
+pub(crate) fn the_child_of_a_merge_does_not_wait_for_a_parent_that_aged_out() {
     let mut world = world(11, 2);
     (0..20).for_each(|_| world.put(10));
     let go_on = Options { on_gap: OnGap::Continue, ..options() };
