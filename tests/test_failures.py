@@ -7,6 +7,7 @@ from services import ROOT
 PAGE = ROOT / "docs" / "reference" / "failures.md"
 ROW = re.compile(r"^\| (?P<number>\d+) \| .+ \| .+ \| (?P<tests>.+) \|$", re.MULTILINE)
 TEST = re.compile(r"`(?P<path>[\w./]+)::(?P<name>\w+)`")
+MARK = r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\s*(?:#\[[^\]]*\]\s*)*"
 LEFT_OUT = {*range(58, 68), *range(89, 101)}
 """Numbers that the page explains above its tables."""
 
@@ -45,9 +46,6 @@ def is_a_test(path: str, name: str) -> bool:
     if path == "tests/fuzz/targets.rs":
         return f'("{name}", {name})' in text
     return bool(
-        re.search(
-            rf"#\[(?:tokio::)?test(?:\([^)]*\))?\]\s*(?:#\[[^\]]*\]\s*)*(?:pub\(crate\) )?(?:async )?fn {name}\b",
-            text,
-        )
+        re.search(rf"{MARK}(?:pub\(crate\) )?(?:async )?fn {name}\b", text)
         or re.search(rf"proptest! \{{.*fn {name}\b", text, re.S)
     )
