@@ -162,9 +162,9 @@ def test_the_readme_states_the_figures_of_the_simulation() -> None:
     figures = dict(re.findall(r"^\| ([A-Z][a-z ]+) \| (.+) \|$", page, re.MULTILINE))
     assert figures["Violations"] == "0", "make sim-figures found what it must not find"
     sentence = (
-        f"The core has lived through {figures['Seeds']} seeded stories, {figures['Simulated hours']} simulated"
-        f" hours with {figures['Kills']} kills and {figures['Faults and events']} faults and events,"
-        " and kept every promise"
+        f"The core has lived through {figures['Seeds']} seeded stories,"
+        f" {figures['Simulated hours']} simulated hours with {figures['Kills']} kills"
+        f" and {figures['Faults and events']} faults and events, and kept every promise"
     )
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert sentence in readme, f"README.md says something else than: {sentence}"
