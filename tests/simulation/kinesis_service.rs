@@ -123,6 +123,6 @@ pub fn fetch(aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
 }
 
 /// As the header of an answer tells it.
-fn date(aws: &Aws) -> Option<Millis> {
+pub fn date(aws: &Aws) -> Option<Millis> {
     Some(aws.now_ms() / 1000 * 1000)
 }

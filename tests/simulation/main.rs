@@ -13,6 +13,7 @@ mod kinesis;
 mod kinesis_broken;
 mod kinesis_service;
 mod progress;
+mod pushed;
 mod seeds;
 mod service;
 mod snapshot;

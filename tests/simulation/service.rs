@@ -12,6 +12,7 @@ use shardarrow::source::streams::RETENTION;
 use twin::{Aws, AwsError, DescribeStream, IteratorType};
 
 use crate::kinesis_service as kinesis;
+use crate::pushed::{self, Subscriptions};
 use crate::world::TABLE;
 
 /// Which of the twin's services is read.
@@ -21,20 +22,22 @@ pub enum Service {
     Kinesis,
     /// Kinesis with objects as data; what is none is set aside.
     Objects,
+    /// Kinesis by enhanced fan-out.
+    Pushed,
 }
 
 impl Service {
     pub fn describe(self, aws: &mut Aws) -> Result<Description> {
         match self {
             Self::Table => describe(aws, TABLE),
-            Self::Kinesis | Self::Objects => kinesis::describe(aws),
+            Self::Kinesis | Self::Objects | Self::Pushed => kinesis::describe(aws),
         }
     }
 
     pub fn list(self, aws: &mut Aws, stream: &str, scope: &Scope) -> Result<Listing> {
         match self {
             Self::Table => list(aws, stream, scope),
-            Self::Kinesis | Self::Objects => kinesis::list(aws, stream, scope),
+            Self::Kinesis | Self::Objects | Self::Pushed => kinesis::list(aws, stream, scope),
         }
     }
 
@@ -42,20 +45,28 @@ impl Service {
         match self {
             Self::Table => open(aws, stream, shard, at),
             Self::Kinesis | Self::Objects => kinesis::open(aws, shard, at),
+            Self::Pushed => Ok(pushed::open(at)),
         }
     }
 
-    pub fn fetch(self, aws: &mut Aws, shard: &ShardId, cursor: &Cursor) -> Result<Page> {
+    pub fn fetch(
+        self,
+        aws: &mut Aws,
+        subscriptions: &mut Subscriptions,
+        shard: &ShardId,
+        cursor: &Cursor,
+    ) -> Result<Page> {
         match self {
             Self::Table => fetch(aws, shard, cursor),
             Self::Kinesis | Self::Objects => kinesis::fetch(aws, shard, cursor),
+            Self::Pushed => pushed::fetch(aws, subscriptions, shard, cursor),
         }
     }
 
     pub fn decode(self) -> DecodeOptions {
         let (format, on_bad_record) = match self {
             Self::Table => (Format::Streams, OnBadRecord::Fail),
-            Self::Kinesis => (Format::Bytes, OnBadRecord::Fail),
+            Self::Kinesis | Self::Pushed => (Format::Bytes, OnBadRecord::Fail),
             Self::Objects => (Format::Json, OnBadRecord::Quarantine),
         };
         DecodeOptions { format, on_bad_record, ..DecodeOptions::default() }

@@ -12,6 +12,7 @@ use twin::kinesis::CreateStream;
 use crate::HOUR;
 use crate::checker::Checker;
 use crate::kinesis_service::STREAM;
+use crate::pushed;
 use crate::service::Service;
 use crate::snapshot::bury;
 use crate::trouble::{Trouble, make_awkward};
@@ -133,7 +134,8 @@ impl Story {
             session = self.live_through_an_outage(session)?;
         }
         self.trouble.end(&mut self.world);
-        if self.world.dice.chance(5) {
+        // What is pushed cannot be read rarely.
+        if self.world.service != Service::Pushed && self.world.dice.chance(5) {
             session = self.rest_for_a_day(session)?;
         }
         if self.world.dice.chance(40) {
@@ -521,7 +523,7 @@ fn world(kind: Kind, seed: u64) -> World {
     }
     let mut aws = Aws::new(seed);
     aws.kinesis().create_stream(&CreateStream::with_shards(STREAM, 1 + (seed / 3 % 3) as u32)).unwrap();
-    let service = if seed.is_multiple_of(2) { Service::Kinesis } else { Service::Objects };
+    let service = [Service::Kinesis, Service::Objects, Service::Pushed][(seed / 9 % 3) as usize];
     World::of(aws, service, seed)
 }
 
@@ -539,7 +541,11 @@ fn draw_options(kind: Kind, world: &mut World) -> Options {
         slice: Duration::from_millis(1 + roll(400)),
         ..SnapshotOptions::default()
     };
-    let terms = if kind == Kind::Kinesis { TERMS } else { Terms::of_pages(4 << 20, 4 << 20) };
+    let terms = match world.service {
+        Service::Table => Terms::of_pages(4 << 20, 4 << 20),
+        Service::Kinesis | Service::Objects => TERMS,
+        Service::Pushed => pushed::TERMS,
+    };
     let pages = 1 + roll(4) as usize;
     let options = Options {
         start,

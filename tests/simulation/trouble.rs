@@ -152,6 +152,8 @@ impl Call {
             (Self::Fetch, Service::Table) => Op::GetRecords,
             (Self::Open, Service::Table) => Op::GetShardIterator,
             (Self::List, Service::Table) => Op::DescribeStream,
+            (Self::Fetch, Service::Pushed) => Op::Kinesis(KinesisOp::SubscribeToShardEvent),
+            (Self::Open, Service::Pushed) => Op::Kinesis(KinesisOp::SubscribeToShard),
             (Self::Fetch, _) => Op::Kinesis(KinesisOp::GetRecords),
             (Self::Open, _) => Op::Kinesis(KinesisOp::GetShardIterator),
             (Self::List, _) => Op::Kinesis(KinesisOp::ListShards),

@@ -15,7 +15,11 @@ use shardarrow::run::{Action, Event, Keeper, OnGap, Options, Run, SnapshotOption
 use twin::{Attributes, Aws, CreateTable, StreamSpecification};
 
 use crate::checker::{self, Checker};
+use crate::pushed::Subscriptions;
 use crate::service::Service;
+
+/// How long a fetch waits for an event to be pushed.
+const NEXT_PUSH_MS: i64 = 500;
 
 pub const TABLE: &str = "orders";
 const MIB: usize = 1024 * 1024;
@@ -147,6 +151,7 @@ pub struct World {
     /// What happens to answers on their way.
     pub tamper: Option<Tamper>,
     pub next_save_fails: Option<Unsaved>,
+    subscriptions: Subscriptions,
     /// Looks at everything that happens; without one, what goes wrong is a panic.
     pub checker: Option<Checker>,
 }
@@ -172,6 +177,7 @@ impl World {
             versions: 0,
             tamper: None,
             next_save_fails: None,
+            subscriptions: Subscriptions::new(),
             checker: None,
         }
     }
@@ -237,6 +243,7 @@ impl World {
 
     /// A process starts: it describes the table and goes on from what is durable.
     pub fn start(&mut self, options: Options) -> Result<Session, Error> {
+        self.subscriptions.clear();
         let description = self.service.describe(&mut self.aws)?;
         let checkpoint = self.durable.checkpoint.clone();
         let schema = checkpoint.as_ref().map(|checkpoint| checkpoint.schema.as_ref().clone());
@@ -406,7 +413,11 @@ impl Session {
     fn send(&mut self, message: Message, world: &mut World) {
         // Some messages are overtaken by many others.
         let slow = if world.dice.chance(15) { 8 } else { 1 };
-        let latency = 1 + (world.dice.roll(world.latency_ms) * slow) as i64;
+        let mut latency = 1 + (world.dice.roll(world.latency_ms) * slow) as i64;
+        if matches!(&message, Message::Answer(Event::Fetched { result: Ok(page), .. }) if page.says_nothing())
+        {
+            latency += NEXT_PUSH_MS;
+        }
         self.departures += 1;
         self.travelling.insert((world.aws.now_ms() + latency, self.departures), message);
     }
@@ -508,7 +519,7 @@ fn answer(request: Action, world: &mut World) -> Event {
             Event::Opened { shard, result }
         }
         Action::Fetch { shard, cursor } => {
-            let result = service.fetch(aws, &shard, &cursor);
+            let result = service.fetch(aws, &mut world.subscriptions, &shard, &cursor);
             Event::Fetched { shard, cursor, result }
         }
         Action::Scan(request) => {
