@@ -11,6 +11,8 @@ use twin::{EndIterator, EndPage, Fault, Injection, Op};
 use crate::service::Service;
 use crate::world::{Unsaved, World};
 
+const OUTAGE: &str = "outage for longer than stall_timeout";
+
 /// How often each kind of fault struck.
 #[derive(Default)]
 pub struct Trouble {
@@ -42,7 +44,9 @@ impl Trouble {
             self.count("page damaged in its middle", 1);
         }
         if let Some((kind, times)) = self.waiting.take() {
-            self.count(kind, times.saturating_sub(left));
+            let struck = times.saturating_sub(left);
+            // However many calls it refuses, it is one.
+            self.count(kind, if kind == OUTAGE { struck.min(1) } else { struck });
         }
     }
 
@@ -125,7 +129,7 @@ impl Trouble {
     pub fn inject_outage(&mut self, world: &mut World) {
         self.end(world);
         let times = u64::MAX / 2;
-        self.waiting = Some(("outage", times));
+        self.waiting = Some((OUTAGE, times));
         let fault = error("InternalServerError", 500);
         world.aws.inject(Injection { times, ..Injection::once(Call::Fetch.op(world.service), fault) });
     }
