@@ -210,7 +210,9 @@ def test_a_batch_that_was_not_finished_comes_again(clicks: Clicks, tmp_path: Pat
     assert len(first) + len(rest) == 100
 
 
-def test_a_checkpoint_older_than_the_retention_is_a_gap(clicks: Clicks, tmp_path: Path) -> None:
+def test_a_checkpoint_older_than_the_retention_is_a_gap(
+    clicks: Clicks, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     clicks.put(20)
     with clicks.source().stream(tmp_path / "c", follow=False) as stream:
         assert len(rows_of(stream)) == 20
@@ -223,6 +225,7 @@ def test_a_checkpoint_older_than_the_retention_is_a_gap(clicks: Clicks, tmp_path
     ):
         rows_of(stream)
     assert "resnapshot" not in str(raised.value)
+    assert "may be lost already" in caplog.text and "0.0 hours" not in caplog.text
     with clicks.source().stream(tmp_path / "c", follow=False, on_gap="continue") as stream:
         found = rows_of(stream)
         gaps = stream.gaps()
