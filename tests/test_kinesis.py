@@ -121,14 +121,22 @@ def test_faults_of_every_kind_lose_nothing(twin: Twin, seed: int) -> None:
     assert by_key(rows(clicks.source())) == clicks.written()
 
 
-def test_the_services_limits_are_kept_by_waiting(clicks: Clicks) -> None:
-    clicks.put(200, padding=20_000)
+@pytest.mark.parametrize(
+    ("records", "padding", "page_records"),
+    [(240, 0, 10), (1200, 10_000, 200)],
+    ids=["calls", "bytes"],
+)
+def test_the_services_limits_are_kept_by_waiting(
+    clicks: Clicks, records: int, padding: int, page_records: int
+) -> None:
+    """Many small pages reach the limit of calls, few large ones that of bytes."""
+    clicks.put(records, padding=padding)
     rates = {"read_calls_per_second": 5.0, "read_bytes_per_second": float(2 << 20)}
-    clicks.knobs(kinesis={"page_records": 40, **rates})
+    clicks.knobs(kinesis={"page_records": page_records, **rates})
     with clicks.source().stream(follow=False) as stream:
         found = rows_of(stream)
         metrics = stream.metrics()
-    assert len(found) == 200
+    assert len(found) == records
     assert (metrics["throttles"], metrics["retries"]) == (0, 0)
 
 
