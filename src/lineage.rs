@@ -109,7 +109,8 @@ impl ShardGraph {
     pub fn remember(&mut self, id: &ShardId, parents: &[ShardId], finished: bool) {
         for parent in parents.iter().filter(|parent| !self.nodes.contains_key(*parent)) {
             // The shard itself may never be listed again, and must not wait for this parent for ever.
-            self.unseen.entry(parent.clone()).or_default();
+            let missed = Missed { apart: APART, ..Missed::default() };
+            self.unseen.entry(parent.clone()).or_insert(missed);
         }
         let mut node = Node::new(parents);
         node.finished = finished;

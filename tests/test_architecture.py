@@ -38,6 +38,7 @@ PYTHON_STAGES = [
     "_native",
     "errors",
     "checks",
+    "signatures",
     "checkpoint",
     "options",
     "url",

@@ -1,10 +1,12 @@
 """Sources, their options and their URLs: what can be said without connecting."""
 
 import datetime
+import inspect
 import json
 import pickle
 import subprocess
 import sys
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 import shardarrow as sa
 from shardarrow import errors
+from shardarrow.source import Source
 
 TABLE_ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
 STREAM_ARN = f"{TABLE_ARN}/stream/2026-01-01T00:00:00.000"
@@ -419,3 +422,18 @@ def test_an_error_of_the_core_carries_what_lies_below_it() -> None:
     assert isinstance(error, sa.ThrottledError)
     assert (str(error), error.retryable, error.code) == ("slow down", True, "Throttling")
     assert (str(error.__cause__), str(error.__cause__.__cause__)) == ("one", "two")  # type: ignore[union-attr]
+
+
+def test_help_and_completion_name_every_option() -> None:
+    for function in (sa.dynamodb, sa.kinesis):
+        shown = inspect.signature(function).parameters
+        made = function("orders")
+        assert set(shown) <= {field.name for field in fields(made)}
+        for option in (field.name for field in fields(Source)):
+            assert shown[option].default == getattr(made, option), option
+    stream = inspect.signature(Source.stream).parameters
+    for function in (Source.read, Source.read_async, sa.load, sa.load_async):
+        options = set(inspect.signature(function).parameters) & set(stream) - {"self"}
+        assert "memory_limit" in options
+        assert all(inspect.signature(function).parameters[o].default == stream[o].default for o in options)
+    assert "region" in inspect.signature(sa.KinesisWriter).parameters

@@ -19,7 +19,8 @@ from shardarrow.options import (
     start_config,
     stream_config,
 )
-from shardarrow.source import Source
+from shardarrow.signatures import names_options
+from shardarrow.source import DEFAULTS, Source
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
@@ -152,6 +153,7 @@ class DynamoDB(Source):
         return self._tried(asks_table=scans or not self._names_a_stream, scans=scans)
 
 
+@names_options(SourceOptions, DEFAULTS)
 def dynamodb(
     table: str,
     *,

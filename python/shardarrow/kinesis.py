@@ -16,7 +16,8 @@ from shardarrow.options import (
     kinesis_start_config,
     stream_config,
 )
-from shardarrow.source import Source
+from shardarrow.signatures import names_options
+from shardarrow.source import DEFAULTS, Source
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
@@ -120,6 +121,7 @@ class Kinesis(Source):
         return self.name.rpartition("/")[2] if self.name.startswith("arn:") else self.name
 
 
+@names_options(SourceOptions, DEFAULTS)
 def kinesis(
     name: str,
     *,

@@ -25,6 +25,7 @@ from shardarrow.options import (
     schema_config,
 )
 from shardarrow.shards import Shard, tree
+from shardarrow.signatures import names_options
 from shardarrow.stream import Stream
 from shardarrow.waiting import wait
 
@@ -185,6 +186,7 @@ class Source:
             one_schema=self._has_one_schema,
         )
 
+    @names_options(ReadingOptions, STREAM_DEFAULTS)
     def read(self, *, limit: int | None = None, **options: Unpack[ReadingOptions]) -> Table:
         """What is there now, as one table with one schema.
 
@@ -209,6 +211,7 @@ class Source:
             stream._fit(table)
         return Table(table)
 
+    @names_options(ReadingOptions, STREAM_DEFAULTS)
     async def read_async(self, *, limit: int | None = None, **options: Unpack[ReadingOptions]) -> Table:
         """As `read`, for an event loop."""
         stream, table = self._reading(limit, options)
@@ -345,3 +348,6 @@ class Source:
             if field.name != self._NAMED_BY and (value := getattr(self, field.name)) != field.default
         )
         return f"{self._MADE_BY}({', '.join([repr(self._name), *given])})"
+
+
+DEFAULTS = {field.name: field.default for field in fields(Source)}

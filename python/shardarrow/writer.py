@@ -13,6 +13,7 @@ from shardarrow.checks import at_least_one, known_options, one_of, seconds, size
 from shardarrow.errors import ClosedError, UsageError
 from shardarrow.lifetime import Lifetime
 from shardarrow.options import ConnectionOptions, connection_config
+from shardarrow.signatures import names_options
 from shardarrow.waiting import Ear, wait
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class KinesisWriter(Lifetime):
         UsageError: An option cannot work. Nothing was contacted.
     """
 
+    @names_options(ConnectionOptions, {})
     def __init__(
         self,
         stream: str,

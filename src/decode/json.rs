@@ -68,6 +68,10 @@ impl<'a> Cursor<'a> {
         self.bytes.get(start..end).unwrap_or_default()
     }
 
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     #[inline]
     pub(super) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()

@@ -3,19 +3,26 @@
 use std::collections::HashMap;
 
 use super::json::{Cursor, Fallible};
-use super::scan::{agreeing, specials};
+use super::scan::{agreeing, quotes};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     tokens: Vec<Token>,
+    /// The blocks of the tokens again, close together: all that finding a name by its shortcut looks at.
+    blocks: Vec<Aligned>,
     places: HashMap<Box<[u8]>, usize>,
     /// Places plus one of names that fit into a block, each at its `mixed` or within `NEAR` behind it: spares
     /// most names the map, whose hash is slow because names are chosen by others. 0 is no name.
     shortcuts: Vec<u16>,
 }
 
+/// Lies within one line of the cache.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Aligned([u8; BLOCK]);
+
 /// How many bytes are compared in one step.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 
 /// A name as a JSON string with its colon: whether it stands at the cursor takes one comparison.
 #[derive(Clone, Debug)]
@@ -115,14 +122,19 @@ impl Trail {
 
     /// Goes on to the name at `place`, of so many names.
     #[inline(always)]
-    fn follow(&mut self, place: usize, names: usize) {
+    pub(super) fn follow(&mut self, place: usize, names: usize) {
         if self.next.len() <= self.last {
-            self.next.resize(names + 1, 0);
+            self.grow(names);
         }
         if let (Some(next), Ok(guess)) = (self.next.get_mut(self.last), u32::try_from(place)) {
             self.missed += usize::from(std::mem::replace(next, guess) != guess);
         }
         self.last = place + 1;
+    }
+
+    #[cold]
+    fn grow(&mut self, names: usize) {
+        self.next.resize(names + 1, 0);
     }
 
     /// How many names since the start did not follow the one they followed the last time.
@@ -143,7 +155,9 @@ impl Names {
     /// Adds a name that is not there yet.
     pub(super) fn add(&mut self, name: &[u8]) -> usize {
         let place = self.tokens.len();
-        self.tokens.push(Token::new(name));
+        let token = Token::new(name);
+        self.blocks.push(Aligned(token.block));
+        self.tokens.push(token);
         self.places.insert(name.into(), place);
         if self.shortcuts.len() < 8 * self.tokens.len() {
             self.shortcuts = vec![0; 16 * self.tokens.len().next_power_of_two()];
@@ -165,35 +179,26 @@ impl Names {
         }
     }
 
-    /// The place of the name at the cursor and its length with its colon, when it is written as the service does.
+    /// The place of the name that a text begins with and its length with its colon, when it is written as the
+    /// service does. The length does not wait for the search.
     #[inline(always)]
-    fn by_shortcut(&self, text: &[u8]) -> Option<(usize, usize)> {
-        let inner: &[u8; BLOCK] = text.get(1..)?.first_chunk()?;
-        let [low, high] = inner.as_chunks::<16>().0 else { return None };
-        let length = 3 + (specials(low) | specials(high) << 16).trailing_zeros() as usize;
+    pub(super) fn by_shortcut(&self, text: &[u8; BLOCK + 1]) -> Option<(usize, usize)> {
+        let (block, inner) = (text.first_chunk()?, text.last_chunk()?);
+        let length = 3 + quotes(inner).trailing_zeros() as usize;
         if length > BLOCK {
             return None;
         }
+        let behind = u32::MAX.checked_shl(length as u32).unwrap_or(0);
         let last = self.shortcuts.len().checked_sub(1)?;
-        let first = Block::of(text.first_chunk()?, length).mixed();
+        let first = Block::of(block, length).mixed();
         for spot in first..first + NEAR {
             let place = usize::from(*self.shortcuts.get(spot & last)?).checked_sub(1)?;
-            if self.tokens.get(place)?.starts(text) {
+            // What agrees so far is as long: a token has no quotes in it.
+            if agreeing(block, &self.blocks.get(place)?.0) | behind == u32::MAX {
                 return Some((place, length));
             }
         }
         None
-    }
-
-    /// Passes the name at the cursor, which is likely not the one that could be guessed, when that is quickly done.
-    #[inline(always)]
-    pub(super) fn look_up_quick(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Option<usize> {
-        let (place, length) = self.by_shortcut(cursor.rest())?;
-        // Not the length of what was found: the way to the value must not wait for the search.
-        cursor.at += length;
-        cursor.space();
-        trail.follow(place, self.tokens.len());
-        Some(place)
     }
 
     /// Passes the name at the cursor and its colon; its place when it is known.
@@ -221,10 +226,14 @@ impl Names {
 
     /// Passes a name that is not the one guessed, and its colon.
     pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
-        if let Some(place) = self.look_up_quick(cursor, trail) {
-            return Ok(Some(place));
-        }
-        let place = self.by_map(cursor)?;
+        let place = match cursor.ahead().and_then(|text| self.by_shortcut(text)) {
+            Some((place, length)) => {
+                cursor.at += length;
+                cursor.space();
+                Some(place)
+            }
+            None => self.by_map(cursor)?,
+        };
         if let Some(place) = place {
             trail.follow(place, self.tokens.len());
         }

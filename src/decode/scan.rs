@@ -19,14 +19,24 @@ pub(super) fn specials(block: &[u8; 16]) -> u32 {
     portable::specials(block)
 }
 
-/// The same for a longer block.
+/// Marks the quotes in a block; bit i stands for byte i.
 #[inline]
-pub(super) fn long_specials(block: &[u8; 64]) -> u64 {
+pub(super) fn quotes(block: &[u8; 32]) -> u32 {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the function needs SSE2 and nothing else, and every x86-64 processor has it.
-    return unsafe { sse2::long_specials(block) };
+    return unsafe { sse2::quotes(block) };
     #[cfg(not(target_arch = "x86_64"))]
-    portable::long_specials(block)
+    portable::quotes(block)
+}
+
+/// Marks the quotes and backslashes in a block; bit i stands for byte i.
+#[inline]
+pub(super) fn ends(block: &[u8; 64]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the function needs SSE2 and nothing else, and every x86-64 processor has it.
+    return unsafe { sse2::ends(block) };
+    #[cfg(not(target_arch = "x86_64"))]
+    portable::ends(block)
 }
 
 /// Whether no byte of a block ends a plain run within a string.
@@ -107,9 +117,21 @@ mod sse2 {
 
     #[inline]
     #[target_feature(enable = "sse2")]
-    pub(super) fn long_specials(block: &[u8; 64]) -> u64 {
+    pub(super) fn quotes(block: &[u8; 32]) -> u32 {
+        let [a, b] = block.as_chunks::<16>().0 else { return 0 };
+        let [a, b] = [a, b].map(|part| mask(_mm_cmpeq_epi8(load(part), _mm_set1_epi8(b'"' as i8))));
+        a | b << 16
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    pub(super) fn ends(block: &[u8; 64]) -> u64 {
         let [a, b, c, d] = block.as_chunks::<16>().0 else { return 0 };
-        let [a, b, c, d] = [a, b, c, d].map(|part| u64::from(mask(special(load(part)))));
+        let [a, b, c, d] = [a, b, c, d].map(|part| {
+            let bytes = load(part);
+            let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+            u64::from(mask(_mm_or_si128(quote, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8)))))
+        });
         a | b << 16 | c << 32 | d << 48
     }
 
@@ -177,9 +199,16 @@ mod portable {
         (quote | backslash | control) & HIGHS
     }
 
-    pub(super) fn long_specials(block: &[u8; 64]) -> u64 {
-        let parts = block.as_chunks::<16>().0.iter().enumerate();
-        parts.map(|(number, part)| u64::from(specials(part)) << (16 * number)).sum()
+    pub(super) fn quotes(block: &[u8; 32]) -> u32 {
+        block.iter().enumerate().map(|(place, byte)| u32::from(*byte == b'"') << place).sum()
+    }
+
+    pub(super) fn ends(block: &[u8; 64]) -> u64 {
+        let words = block.as_chunks::<8>().0.iter().enumerate();
+        words.fold(0, |found, (number, word)| {
+            let word = u64::from_le_bytes(*word);
+            found | (equal(word, b'"') | equal(word, b'\\')) << (8 * number)
+        })
     }
 
     pub(super) fn is_plain(block: &[u8; 64]) -> bool {
@@ -234,13 +263,21 @@ mod tests {
                 *place = special;
             }
             let plain = block.iter().all(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f));
-            let first = block.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
             let block: &[u8; 64] = block.as_slice().try_into().unwrap();
             prop_assert_eq!(is_plain(block), plain);
             prop_assert_eq!(portable::is_plain(block), plain);
-            for found in [long_specials(block), portable::long_specials(block)] {
-                prop_assert_eq!((found != 0).then(|| found.trailing_zeros() as usize), first);
-            }
+        }
+
+        #[test]
+        fn quotes_and_what_ends_a_text_are_found(bytes in prop::collection::vec(prop::sample::select(b"\"\\!#[]\xa2\xdc".to_vec()), 64)) {
+            let block: &[u8; 64] = bytes.as_slice().try_into().unwrap();
+            let expected = (0..64).filter(|place| matches!(block[*place], b'"' | b'\\')).map(|place| 1u64 << place).sum::<u64>();
+            prop_assert_eq!(ends(block), expected);
+            prop_assert_eq!(portable::ends(block), expected);
+            let block: &[u8; 32] = block.first_chunk().unwrap();
+            let expected = (0..32).filter(|place| block[*place] == b'"').map(|place| 1u32 << place).sum::<u32>();
+            prop_assert_eq!(quotes(block), expected);
+            prop_assert_eq!(portable::quotes(block), expected);
         }
 
         #[test]

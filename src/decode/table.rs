@@ -103,26 +103,30 @@ impl Table {
         if self.images[which as usize].start() && !cursor.is_plain {
             return self.scattered::<WITH_KEYS>(which, row, cursor);
         }
-        let mut attributes = 0;
         let mut more = cursor.enter_object()?;
         while more {
-            let spot = Spot { which, row, name: cursor.at };
-            let image = &mut self.images[which as usize];
-            let place = match self.schema.names.guess(cursor, &mut image.trail) {
-                Some(place) => Some(place),
-                None => self.look_up(spot, cursor)?,
-            };
-            if place.is_some_and(|place| !self.images[which as usize].see(place)) {
-                return duplicate(cursor.name_at(spot.name)?);
-            }
-            if let Err(fault) = self.take::<WITH_KEYS>(spot, place, cursor) {
-                return Err(within(*fault, cursor.name_at(spot.name)?));
-            }
-            attributes += 1;
+            self.attribute::<WITH_KEYS>(Spot { which, row, name: cursor.at }, cursor)?;
             more = cursor.more(b'}')?;
         }
-        self.images[which as usize].attributes = attributes;
         Ok(())
+    }
+
+    /// Takes the attribute at the cursor.
+    #[inline(always)]
+    pub(super) fn attribute<const WITH_KEYS: bool>(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let image = &mut self.images[spot.which as usize];
+        image.attributes += 1;
+        let place = match self.schema.names.guess(cursor, &mut image.trail) {
+            Some(place) => Some(place),
+            None => self.look_up(spot, cursor)?,
+        };
+        if place.is_some_and(|place| !self.images[spot.which as usize].see(place)) {
+            return duplicate(cursor.name_at(spot.name)?);
+        }
+        match self.take::<WITH_KEYS>(spot, place, cursor) {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(within(*fault, cursor.name_at(spot.name)?)),
+        }
     }
 
     /// Takes in the attribute value at the cursor.
@@ -165,8 +169,33 @@ impl Table {
     #[inline(always)]
     pub(super) fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let start = cursor.at;
-        match self.images[spot.which as usize].columns[number].push(spot.row, cursor)? {
+        let column = &mut self.images[spot.which as usize].columns[number];
+        if column.is_json() && self.options.old_image {
+            return self.place_twin(spot, number, cursor);
+        }
+        match column.push(spot.row, cursor)? {
             Fit::Yes => Ok(()),
+            fit => self.misfit(spot, number, cursor, (start, fit)),
+        }
+    }
+
+    /// Puts a nested value into its column. Most are the same in both images, and then are not written again.
+    fn place_twin(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let start = cursor.at;
+        let [new, old] = &mut self.images;
+        if spot.which == Which::Old
+            && let Some(length) = new.nested.length_of_same(number, cursor)
+            && old.columns[number].push_same(spot.row, &new.columns[number])?
+        {
+            cursor.at += length;
+            return Ok(());
+        }
+        let image = &mut self.images[spot.which as usize];
+        match image.columns[number].push(spot.row, cursor)? {
+            Fit::Yes => {
+                image.nested.note(number, start, cursor.at);
+                Ok(())
+            }
             fit => self.misfit(spot, number, cursor, (start, fit)),
         }
     }

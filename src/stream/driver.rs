@@ -1,16 +1,16 @@
 //! Feeds events to the `Run` and carries out its actions.
 
-use std::any::Any;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinSet, block_in_place};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::opening::open;
 use super::store::{Job, Store};
+use super::thread::broken_task;
 use super::{Command, Plan, Shared, Tokens, Told, closed};
 use crate::error::{Error, Result};
 use crate::run::{Action, Event, Now, Run};
@@ -22,33 +22,8 @@ const READY: &str =
 /// How long what the consumer did may wait to be heard.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Runs one stream to its end and says how it went, also when the driver itself panics.
-pub(super) async fn supervise(
-    plan: Plan,
-    shared: Arc<Shared>,
-    commands: mpsc::UnboundedReceiver<Command>,
-    tokens: Tokens,
-) {
-    let driving = JoinSet::from_iter([drive(plan, shared.clone(), commands, tokens)]).join_next().await;
-    let result = match driving {
-        Some(Ok(result)) => result,
-        Some(Err(error)) => Err(panicked(error)),
-        None => Ok(()),
-    };
-    finish(&shared, result);
-}
-
-fn finish(shared: &Shared, result: Result<()>) {
-    let over = result.clone().err().unwrap_or_else(closed);
-    let mut front = shared.front();
-    front.opened.get_or_insert_with(|| Err(over.clone()));
-    front.outcome.get_or_insert(Err(over));
-    front.closed = Some(result);
-    drop(front);
-    (shared.wake)();
-}
-
-async fn drive(
+/// Opens a stream and runs it until it is closed.
+pub(super) async fn drive(
     plan: Plan,
     shared: Arc<Shared>,
     mut commands: mpsc::UnboundedReceiver<Command>,
@@ -135,7 +110,7 @@ impl Driver {
                 Some(event) = saves.recv() => self.saved(event),
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => match done {
                     Ok(event) => self.answered(event),
-                    Err(error) if error.is_panic() => self.fail(panicked(error)),
+                    Err(error) if error.is_panic() => self.fail(broken_task(error)),
                     Err(_) => {}
                 },
                 () = self.shared.told.notified() => self.listen(),
@@ -185,7 +160,8 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         self.hear_told();
         match command {
-            Command::Event(event) => self.step(event),
+            Command::Save => self.step(Event::Flush),
+            Command::Saved(through) => self.step(Event::Saved { through, result: Ok(()) }),
             Command::Flush(ticket) => self.flush(ticket),
             Command::State(answer) => {
                 let state = self.with_run(|run, _| run.state());
@@ -199,20 +175,13 @@ impl Driver {
     }
 
     fn step(&mut self, event: Event) {
-        let carries_rows = matches!(event, Event::Fetched { .. } | Event::Scanned { .. });
-        let actions =
-            if carries_rows { self.decode(event) } else { self.with_run(|run, now| run.step(event, now)) };
-        self.carry_out(actions);
-        self.resolve_tickets();
-    }
-
-    /// A page takes milliseconds to decode: meanwhile this thread's other tasks go on elsewhere, among
-    /// them the request for the page behind it.
-    fn decode(&mut self, event: Event) -> Vec<Action> {
+        // A page takes its time to decode: meanwhile the request for the next one is on its way.
         if let Some(ahead) = self.with_run(|run, now| run.ask_ahead(&event, now)) {
             self.ask_source(ahead);
         }
-        block_in_place(|| self.with_run(|run, now| run.step(event, now)))
+        let actions = self.with_run(|run, now| run.step(event, now));
+        self.carry_out(actions);
+        self.resolve_tickets();
     }
 
     fn saved(&mut self, event: Event) {
@@ -391,17 +360,4 @@ async fn wait_until(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
-}
-
-fn panicked(error: JoinError) -> Error {
-    let words = match error.try_into_panic() {
-        Ok(panic) => text_of(panic.as_ref()),
-        Err(_) => "it was cancelled".into(),
-    };
-    Error::internal(format!("a task panicked ({words}); this is a bug in shardarrow"))
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

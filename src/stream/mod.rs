@@ -3,18 +3,20 @@
 //! Everything here is non-blocking. Whoever waits is told through a `Wake` that something changed,
 //! and looks again.
 
+mod answer;
 mod describing;
 mod driver;
 mod examining;
 mod log;
 mod opening;
 mod runtime;
+mod shared;
 mod store;
 mod table;
+mod thread;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow_schema::SchemaRef;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -26,13 +28,15 @@ use crate::checkpoint::{Checkpoint, CheckpointStore, Gap, QuarantinedRecord, Sav
 use crate::decode::{Decoder, SchemaState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Description;
-use crate::run::{Event, Metrics, Options, Run};
+use crate::run::{Metrics, Options};
 use crate::source::Source;
 
+pub use answer::{Answer, Ticket};
 pub use examining::{Examination, examine};
 use log::Log;
 pub use log::{Level, Line};
 pub use runtime::{shut_down, spawn};
+use shared::{Front, LastWords, Shared, Told};
 pub use table::{Conform, Table, TableReader};
 
 /// Called after anything changed that somebody may wait for. It must not block.
@@ -94,108 +98,15 @@ impl Tokens {
 }
 
 enum Command {
-    Event(Event),
+    /// There is time to save what is done.
+    Save,
+    /// The loader made everything up to this entry durable.
+    Saved(u64),
     Flush(oneshot::Sender<Result<()>>),
     State(oneshot::Sender<Result<Save>>),
     Gaps(oneshot::Sender<Result<Vec<Gap>>>),
     Quarantined(oneshot::Sender<Result<Vec<QuarantinedRecord>>>),
     Close,
-}
-
-/// What the consumer did with a batch.
-#[derive(Clone, Copy)]
-enum Told {
-    Taken(u64),
-    Done { batch: u64, alone: bool },
-}
-
-impl From<Told> for Event {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Taken(batch) => Self::Taken { batch },
-            Told::Done { batch, alone } => Self::Done { batch, alone },
-        }
-    }
-}
-
-/// What the driver and the consumer both see.
-struct Shared {
-    front: Mutex<Front>,
-    run: Mutex<Option<Run>>,
-    /// The run's time is counted from here.
-    began: Instant,
-    wake: Wake,
-    /// Wakes the driver when there is something in `Front::told`. Waking a thread costs more than a
-    /// turn of the consumer's loop, so it is done once for all that is told in a moment.
-    told: Notify,
-}
-
-#[derive(Default)]
-struct Front {
-    opened: Option<Result<()>>,
-    description: Option<Arc<Description>>,
-    schema: Option<SchemaRef>,
-    queue: VecDeque<Arc<Batch>>,
-    /// What the consumer did that the driver has not looked at yet.
-    told: Vec<Told>,
-    /// Batches that were taken but of which the run has not heard yet.
-    unheard: usize,
-    ready: bool,
-    outcome: Option<Result<()>>,
-    closed: Option<Result<()>>,
-    last_words: Option<LastWords>,
-    log: Log,
-}
-
-/// What the store held when it was let go, for questions asked after closing.
-#[derive(Clone)]
-struct LastWords {
-    gaps: Vec<Gap>,
-    quarantined: Vec<QuarantinedRecord>,
-}
-
-impl Front {
-    /// Whether every batch was taken, and what that meant is known.
-    fn is_drained(&self) -> bool {
-        self.queue.is_empty() && (self.unheard == 0 || self.closed.is_some())
-    }
-
-    /// Whether the driver must hear at once of what was taken: somebody may wait for what follows.
-    fn is_urgent(&self) -> bool {
-        self.queue.is_empty() || self.outcome.is_some() || !self.ready
-    }
-}
-
-impl Shared {
-    fn front(&self) -> MutexGuard<'_, Front> {
-        self.front.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run(&self) -> MutexGuard<'_, Option<Run>> {
-        self.run.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The answer to a question, when it has come.
-pub struct Answer<T>(Mutex<oneshot::Receiver<Result<T>>>);
-
-/// Resolves when everything done before it was asked for is durable.
-pub type Ticket = Answer<()>;
-
-impl<T> Answer<T> {
-    pub(crate) fn new(receiver: oneshot::Receiver<Result<T>>) -> Self {
-        Self(Mutex::new(receiver))
-    }
-
-    /// `None` while it has not come. It can be taken once.
-    pub fn take(&self) -> Option<Result<T>> {
-        let mut receiver = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match receiver.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(Err(closed())),
-        }
-    }
 }
 
 fn closed() -> Error {
@@ -222,7 +133,7 @@ impl Stream {
             told: Notify::new(),
         });
         runtime::spawn(|root| {
-            driver::supervise(plan, shared.clone(), receiver, Tokens { own: token.clone(), root })
+            thread::supervise(plan, shared.clone(), receiver, Tokens { own: token.clone(), root })
         })?;
         Ok(Self { shared, commands, token, unsaved: AtomicBool::new(false) })
     }
@@ -259,7 +170,7 @@ impl Stream {
         };
         drop(front);
         if self.unsaved.swap(false, Ordering::Relaxed) {
-            self.send(Command::Event(Event::Flush));
+            self.send(Command::Save);
         }
         next
     }
@@ -307,7 +218,7 @@ impl Stream {
 
     /// The loader made everything up to this entry durable.
     pub fn saved(&self, through: u64) {
-        self.send(Command::Event(Event::Saved { through, result: Ok(()) }));
+        self.send(Command::Saved(through));
     }
 
     /// Flushes what is done, ends every task and lets the store go. `closed` says when.
@@ -383,14 +294,6 @@ impl Stream {
     /// A driver that is gone has nothing left to do; questions to it resolve as `Closed`.
     fn send(&self, command: Command) {
         let _ = self.commands.send(command);
-    }
-}
-
-impl<T> Answer<T> {
-    fn ready(value: T) -> Self {
-        let (sender, receiver) = oneshot::channel();
-        let _ = sender.send(Ok(value));
-        Self::new(receiver)
     }
 }
 

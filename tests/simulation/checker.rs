@@ -119,6 +119,8 @@ pub struct Checker {
     pub replaced_ms: Option<i64>,
     /// The moment at which the stream was to begin.
     from_ms: Option<i64>,
+    /// How many records there were when this epoch's scan began in this life.
+    scan_began: Option<usize>,
     /// The last epoch that was called ready.
     ready_epoch: u64,
     fetches_under_way: usize,
@@ -155,6 +157,7 @@ impl Checker {
             unconfirmed: false,
             replaced_ms: None,
             from_ms: None,
+            scan_began: None,
             ready_epoch: 0,
             fetches_under_way: 0,
             listings: VecDeque::new(),
@@ -204,6 +207,7 @@ impl Checker {
             self.from_ms = Some(*moment);
         }
         self.given.clear();
+        self.scan_began = None;
         self.fetches_under_way = 0;
         for record in self.done.iter().filter(|_| options.keeper == Keeper::Store) {
             let covered = self.places.get(record).is_some_and(|(shard, at)| {
@@ -226,7 +230,8 @@ impl Checker {
             self.scope = match checkpoint.start.as_str() {
                 "earliest" if checkpoint.epoch == 1 => Scope::Since(kept),
                 "time" => Scope::Since(kept.max(self.from_ms.unwrap_or(kept) + CLOCK_MS)),
-                _ => Scope::From(all),
+                // A later epoch is not durable before the batches of the one before are done.
+                _ => Scope::From(self.scan_began.unwrap_or(all)),
             };
         }
     }
@@ -252,14 +257,18 @@ impl Checker {
                 let behind = behind.map(|number| Number::of(number.record()));
                 behind.is_none_or(|behind| record.sequence >= behind)
             }
-            // Up to the oldest record left, which may be in a descendant.
+            // Up to the oldest record left, which may be in a descendant; from the beginning, what was in
+            // its ancestors is lost with it.
             Some(id) => {
                 let found = gap.found.unwrap_or(*heard_ms);
                 let kin = self.ancestors(shard);
                 // A shard that vanished before any listing showed it may be anybody's descendant.
                 let unlisted =
                     !self.parents.contains_key(shard) || kin.iter().any(|id| !self.parents.contains_key(id));
-                record.at_ms < found - self.retention_ms + SLACK_MS && (unlisted || kin.contains(id.as_str()))
+                let from_beginning = gap.from == Some(Position::Beginning);
+                let with_it = || from_beginning && self.ancestors(id.as_str()).contains(shard);
+                let trimmed = record.at_ms < found - self.retention_ms + SLACK_MS;
+                trimmed && (unlisted || kin.contains(id.as_str()) || with_it())
             }
             None => true,
         };
@@ -304,6 +313,7 @@ impl Checker {
         self.trace.push(format!("{now_ms} warning: {line}"));
         if line.starts_with("records are lost") {
             self.warnings.push(line.to_owned());
+            self.scan_began = None;
         }
     }
 
@@ -315,8 +325,13 @@ impl Checker {
     }
 
     /// I11 and I12.
-    pub fn asked(&mut self, request: &Action, waiting: usize, now_ms: i64) {
+    pub fn asked(&mut self, request: &Action, waiting: usize, aws: &Aws) {
+        let now_ms = aws.now_ms();
         match request {
+            Action::Scan(_) if self.scan_began.is_none() => {
+                self.learn(aws);
+                self.scan_began = Some(self.places.len());
+            }
             Action::List { .. } if in_a_second(&mut self.listings, now_ms) > LISTINGS => {
                 self.blame("I12", format!("more than {LISTINGS} listings were asked for within a second"));
             }
@@ -392,7 +407,12 @@ impl Checker {
 
     fn expect_parents_first(&mut self, row: &Seen) {
         let ancestors = self.ancestors(&row.shard);
-        let lost = |line: &String| line.contains("replaced") || ancestors.iter().any(|id| line.contains(id));
+        let from_beginning = format!("shard {} ", row.shard);
+        let lost = |line: &String| {
+            line.contains("replaced")
+                || ancestors.iter().any(|id| line.contains(id))
+                || line.contains(&from_beginning) && line.contains("from the beginning")
+        };
         let unlisted = !self.warnings.is_empty() && ancestors.iter().any(|id| !self.parents.contains_key(id));
         if unlisted || self.warnings.iter().any(lost) {
             return;
@@ -570,8 +590,11 @@ impl Checker {
         let Some(ended) = snapshot.ended else {
             return self.blame("I3", "a snapshot is ready whose scan has not ended");
         };
+        // Of a stream that nobody has seen yet nothing can be there.
+        let seen = self.gaps.iter().any(|gap| gap.cause.starts_with("the stream was replaced"));
+        let until = self.replaced_ms.filter(|_| !seen).unwrap_or(ended).min(ended - CLOCK_MS);
         let unread = self.shards.iter().find_map(|(shard, records)| {
-            let before = |record: &&Written| record.at_ms < ended - CLOCK_MS && self.counts(record);
+            let before = |record: &&Written| record.at_ms < until && self.counts(record);
             let unread = |record: &&Written| !self.is_accounted_for(shard, record);
             records.iter().filter(before).find(unread).map(|record| (shard, record))
         });

@@ -525,3 +525,73 @@ fn a_gap_that_a_failed_save_took_along_is_written_with_the_next() {
     assert!(position(&world).unwrap().position.sequence().is_some(), "nothing was saved");
     assert_eq!(world.durable.gaps.len(), 1);
 }
+
+/// The checkpoint knows a shard that is not begun, and names its parent, which listings show late.
+#[test]
+fn a_parent_that_listings_show_late_after_a_restart_is_read_first() {
+    let mut world = World::new(21, 1);
+    write(&mut world, 20);
+    let (parent, _) = world.aws.roll_over(TABLE, 0).unwrap();
+    write(&mut world, 20);
+    world.aws.knobs_mut().omit = vec![parent.to_string()];
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    drop(session);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 5_000);
+    session.take_all(&mut world);
+    session.commit(&mut world);
+    world.aws.knobs_mut().omit.clear();
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    assert_ordered(&world);
+}
+
+/// The only shard that the checkpoint knows is finished, its child vanished unseen, and the process that
+/// finds the child's child is killed before anything is proved.
+#[test]
+fn what_nobody_saw_is_as_old_as_the_shard_it_descends_from() {
+    let mut world = World::new(22, 1);
+    world.aws.knobs_mut().hide_child_ms = 60_000;
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    world.roll_over_any();
+    session.run_for(&mut world, 2_000);
+    session.commit(&mut world);
+    drop(session);
+    write(&mut world, 10);
+    world.roll_over_any();
+    write(&mut world, 10);
+    world.aws.advance(27 * HOUR as u64);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 2_000);
+    session.commit(&mut world);
+    assert!(world.durable.checkpoint.as_ref().unwrap().shards.len() > 1 && session.over.is_none());
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 60_000);
+    assert!(
+        matches!(&session.over, Some(Err(error)) if error.kind() == ErrorKind::Gap),
+        "{:?}",
+        session.over
+    );
+}
+
+/// That a parent is gone takes some listings to prove, once.
+#[test]
+fn a_restart_does_not_wait_for_parents_that_were_gone_before() {
+    let mut world = World::new(23, 1);
+    world.roll_over_any();
+    world.aws.advance(25 * HOUR as u64);
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    write(&mut world, 10);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 3_000);
+    session.take_all(&mut world);
+    session.commit(&mut world);
+    assert_exact(&world);
+}

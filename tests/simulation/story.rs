@@ -296,6 +296,8 @@ impl Story {
     /// Nobody reads: for less than the retention, or for longer where that may be.
     fn stay_away(&mut self) {
         self.trouble.end(&mut self.world);
+        // What goes before anybody knows where reading began is nobody's loss.
+        self.whole &= self.kind == Kind::Snapshot || self.world.durable.checkpoint.is_some();
         let mut left = self.world.dice.roll(14 * HOUR as u64) as i64;
         if self.loses && self.world.dice.chance(40) {
             left += 24 * HOUR;

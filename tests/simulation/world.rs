@@ -378,7 +378,7 @@ impl Session {
                 Action::End => self.over = Some(Ok(())),
                 request => {
                     let waiting = self.queue.iter().map(|batch| batch.bytes).sum();
-                    world.tell(|checker, aws, _| checker.asked(&request, waiting, aws.now_ms()));
+                    world.tell(|checker, aws, _| checker.asked(&request, waiting, aws));
                     let request = Message::Request(request);
                     if let Some(rule) = self.forbids(&request, world).filter(|_| world.watched) {
                         assert!(world.checker.is_some(), "{rule}");

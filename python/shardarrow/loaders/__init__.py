@@ -12,7 +12,8 @@ from shardarrow.errors import UsageError
 from shardarrow.loaders.base import Loader, Loop, Progress, Saved
 from shardarrow.loaders.report import Report
 from shardarrow.loaders.stop import Stop, on_signals
-from shardarrow.options import StreamOptions
+from shardarrow.options import STREAM_DEFAULTS, StreamOptions
+from shardarrow.signatures import names_options
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "Saved", "load", "load_async", "saved"]
 
 
+@names_options(StreamOptions, STREAM_DEFAULTS)
 def load(
     source: Source,
     destination: str | duckdb.DuckDBPyConnection,
@@ -86,6 +88,7 @@ def saved(destination: str | duckdb.DuckDBPyConnection, lock_timeout: float | ti
     return saved_in(destination, seconds("lock_timeout", lock_timeout))
 
 
+@names_options(StreamOptions, STREAM_DEFAULTS)
 async def load_async(
     source: Source,
     destination: str | duckdb.DuckDBPyConnection,

@@ -59,6 +59,14 @@ impl BytesColumn {
         Ok(())
     }
 
+    /// The value in row `row`, where it is the last one.
+    pub(in super::super) fn value(&self, row: usize) -> Option<&[u8]> {
+        match *self.offsets.get(row..)? {
+            [start, end] => self.bytes.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?),
+            _ => None,
+        }
+    }
+
     /// The bytes behind the last value: `end_value` makes them one.
     pub(in super::super) fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

@@ -3,7 +3,7 @@
 //! Each function passes such a value as a whole, or leaves the cursor where it is for the certain way.
 
 use super::Cursor;
-use crate::decode::scan::{long_specials, specials};
+use crate::decode::scan::specials;
 
 /// The longest text of a number that is looked at as one block.
 pub(in super::super) const BLOCK: usize = 16;
@@ -113,28 +113,6 @@ impl<'a> Cursor<'a> {
             return Some(true);
         }
         self.take(b"{\"BOOL\":false}").then_some(false)
-    }
-
-    /// Passes a value in quotes whose type has one letter, or true or false, without looking at what it is.
-    #[inline(always)]
-    pub(in super::super) fn pass_usual(&mut self) -> bool {
-        let Some([b'{', b'"', _, b'"', b':', b'"']) = self.ahead() else {
-            return self.quick_bool().is_some();
-        };
-        let start = self.at;
-        self.at += 6;
-        while let Some(block) = self.ahead() {
-            let found = long_specials(block).trailing_zeros() as usize;
-            self.at += found;
-            if found < block.len() {
-                if self.take(b"\"}") {
-                    return true;
-                }
-                break;
-            }
-        }
-        self.at = start;
-        false
     }
 
     /// Passes a text or a number that nobody will read.
