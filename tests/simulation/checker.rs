@@ -255,7 +255,11 @@ impl Checker {
             Some(id) if id.as_str() == shard => {
                 let behind = gap.from.as_ref().and_then(Position::sequence);
                 let behind = behind.map(|number| Number::of(number.record()));
-                behind.is_none_or(|behind| record.sequence >= behind)
+                // What the stream still kept when the loss was found must come.
+                let found = gap.found.unwrap_or(*heard_ms);
+                let trimmed = record.at_ms < found - self.retention_ms + SLACK_MS;
+                let trimmed = trimmed || !gap.cause.starts_with("the position is older");
+                trimmed && behind.is_none_or(|behind| record.sequence >= behind)
             }
             // Up to the oldest record left, which may be in a descendant; from the beginning, what was in
             // its ancestors is lost with it.
