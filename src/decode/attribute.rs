@@ -1,9 +1,14 @@
 //! One DynamoDB attribute value: `{"S":"…"}` and its nine siblings.
 
-use super::json::{Cursor, Fallible, Piece, Text, bad_record};
-use super::number::{Number, append_canonical};
+mod unique;
+mod write;
+
+pub(super) use self::unique::duplicate;
+
+use self::unique::Unique;
+use super::json::{Cursor, Fallible, Text, bad_record};
+use super::number::Number;
 use super::plain::plain_word;
-use super::short::is_short_canonical;
 
 /// The type of an attribute value, as the API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,12 +167,31 @@ impl<'a> Cursor<'a> {
 
     /// Appends the bytes of a `B`.
     pub(super) fn binary(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
+        self.base64(out, not_base64)
+    }
+
+    /// Appends the bytes that the string at the cursor says in base64.
+    pub(super) fn base64(
+        &mut self,
+        out: &mut Vec<u8>,
+        otherwise: impl FnOnce(Text<'a>) -> Fallible<()>,
+    ) -> Fallible<()> {
+        // Where the first quote ends nothing but base64, it ends the string: there is no escape before it.
+        if let Some((b'"', rest)) = self.rest().split_first()
+            && let Some(length) = memchr::memchr(b'"', rest)
+        {
+            // What decodes would make room for no more than this value.
+            out.reserve(length);
+            if base64_simd::STANDARD.decode_append(&rest[..length], out).is_ok() {
+                self.at += length + 2;
+                return Ok(());
+            }
+        }
         let text = self.string()?;
         let mut scratch = Vec::new();
-        let encoded = text.plain(&mut scratch)?;
-        match base64_simd::STANDARD.decode_append(encoded, out) {
+        match base64_simd::STANDARD.decode_append(text.plain(&mut scratch)?, out) {
             Ok(()) => Ok(()),
-            Err(_) => not_base64(text),
+            Err(_) => otherwise(text),
         }
     }
 
@@ -215,12 +239,17 @@ impl<'a> Cursor<'a> {
             Tag::Null => self.null(),
             Tag::Map => {
                 self.descend()?;
-                let mut names = Names::default();
-                self.members(|cursor, name| {
-                    names.add(name)?;
+                let mut names = Unique::default();
+                let mut more = self.enter_object()?;
+                while more {
+                    let start = self.at;
+                    let name = self.name()?;
+                    names.add(start, name, self)?;
                     check_text(name)?;
-                    cursor.check_attribute().map(drop)
-                })?;
+                    self.colon()?;
+                    self.check_attribute()?;
+                    more = self.more(b'}')?;
+                }
                 self.ascend();
                 Ok(())
             }
@@ -235,161 +264,6 @@ impl<'a> Cursor<'a> {
             Tag::BinarySet => self.elements(|cursor| cursor.check_value(Tag::Binary)),
         }
     }
-
-    /// Appends an attribute value as plain JSON: numbers with all their digits, binary as base64, sets as arrays.
-    pub(super) fn write_plain(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
-        if !self.is_plain && self.write_quick(out) {
-            return Ok(());
-        }
-        let tag = self.enter_attribute()?;
-        self.write_plain_value(tag, out)?;
-        self.leave_attribute()
-    }
-
-    /// Appends a value in the form the service writes; otherwise leaves the cursor where it is.
-    #[inline(always)]
-    fn write_quick(&mut self, out: &mut Vec<u8>) -> bool {
-        let start = self.at;
-        match self.ahead() {
-            Some(b"{\"S\"") if self.quick_text().is_some() => {
-                // With its quotes.
-                let Piece { bytes, length } = self.piece(start + 5);
-                Piece { bytes, length: length - 1 }.append_to(out);
-            }
-            Some(b"{\"N\"") => {
-                let Some(digits) = self.quick_digits() else { return false };
-                if !is_short_canonical(digits) {
-                    self.at = start;
-                    return false;
-                }
-                digits.append_to(out);
-            }
-            Some(b"{\"BO") => {
-                let Some(value) = self.quick_bool() else { return false };
-                out.extend_from_slice(if value { b"true" } else { b"false" });
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    pub(super) fn write_plain_value(&mut self, tag: Tag, out: &mut Vec<u8>) -> Fallible<()> {
-        match tag {
-            Tag::Text => {
-                let text = self.string()?;
-                check_text(text)?;
-                out.extend_from_slice(text.token());
-            }
-            Tag::Number if self.is_plain => out.extend_from_slice(self.number()?),
-            Tag::Number => append_canonical(self.digits()?, out)?,
-            Tag::Binary => {
-                let text = self.string()?;
-                check_base64(text)?;
-                out.extend_from_slice(text.token());
-            }
-            Tag::Bool => out.extend_from_slice(if self.boolean()? { b"true" } else { b"false" }),
-            Tag::Null => {
-                let start = self.at;
-                self.null()?;
-                out.extend_from_slice(if self.is_plain { self.since(start) } else { b"null" });
-            }
-            Tag::Map => self.write_plain_map(out)?,
-            Tag::List => {
-                self.descend()?;
-                self.write_plain_array(out, Self::write_plain)?;
-                self.ascend();
-            }
-            Tag::TextSet => self.write_plain_array(out, |c, out| c.write_plain_value(Tag::Text, out))?,
-            Tag::NumberSet => self.write_plain_array(out, |c, out| c.write_plain_value(Tag::Number, out))?,
-            Tag::BinarySet => self.write_plain_array(out, |c, out| c.write_plain_value(Tag::Binary, out))?,
-        }
-        Ok(())
-    }
-
-    fn write_plain_map(&mut self, out: &mut Vec<u8>) -> Fallible<()> {
-        self.descend()?;
-        let mut separator = b'{';
-        let mut names = Names::default();
-        let mut more = self.enter_object()?;
-        while more {
-            let start = self.at;
-            let name = self.name()?;
-            names.add(name)?;
-            out.push(separator);
-            separator = b',';
-            self.piece(start).append_to(out);
-            self.colon()?;
-            out.push(b':');
-            self.write_plain(out)?;
-            more = self.more(b'}')?;
-        }
-        if separator == b'{' {
-            out.push(separator);
-        }
-        out.push(b'}');
-        self.ascend();
-        Ok(())
-    }
-
-    fn write_plain_array(
-        &mut self,
-        out: &mut Vec<u8>,
-        mut write: impl FnMut(&mut Self, &mut Vec<u8>) -> Fallible<()>,
-    ) -> Fallible<()> {
-        out.push(b'[');
-        let mut first = true;
-        self.elements(|cursor| {
-            if !std::mem::take(&mut first) {
-                out.push(b',');
-            }
-            write(cursor, out)
-        })?;
-        out.push(b']');
-        Ok(())
-    }
-}
-
-/// The names met in one map, to notice one that stands there twice.
-#[derive(Default)]
-struct Names<'a> {
-    few: [&'a [u8]; FEW],
-    count: usize,
-    /// A bit for each name's length and ends: a name whose bit is not set is new.
-    marks: u64,
-    many: std::collections::HashSet<Vec<u8>>,
-}
-
-const FEW: usize = 16;
-
-impl<'a> Names<'a> {
-    fn add(&mut self, name: Text<'a>) -> Fallible<()> {
-        if !name.escaped && self.many.is_empty() && self.count < FEW {
-            let mark = mark(name.raw());
-            if self.marks & mark != 0 && self.few[..self.count].contains(&name.raw()) {
-                return duplicate(name);
-            }
-            self.marks |= mark;
-            self.few[self.count] = name.raw();
-            self.count += 1;
-            return Ok(());
-        }
-        self.many.extend(self.few[..std::mem::take(&mut self.count)].iter().map(|name| name.to_vec()));
-        let mut plain = Vec::new();
-        name.append_to(&mut plain)?;
-        if self.many.insert(plain) { Ok(()) } else { duplicate(name) }
-    }
-}
-
-#[inline]
-fn mark(name: &[u8]) -> u64 {
-    let [first, last] = [name.first(), name.last()].map(|byte| byte.copied().map_or(0, usize::from));
-    1 << ((name.len() + 7 * first + 29 * last) % 64)
-}
-
-/// DynamoDB never sends a name twice; taking one of the two would lose the other in silence.
-#[cold]
-pub(super) fn duplicate<T>(name: Text<'_>) -> Fallible<T> {
-    bad_record(format!("attribute {:?} stands twice in one map", name.lossy()))
 }
 
 fn check_text(text: Text<'_>) -> Fallible<()> {

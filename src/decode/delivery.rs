@@ -5,6 +5,7 @@
 
 use super::envelope::{Glance, is_sequence, moment, once};
 use super::json::{Cursor, Fallible, Text, bad_record};
+use super::members::Members;
 use crate::position::SequenceNumber;
 
 /// A record as a page has it.
@@ -13,54 +14,58 @@ pub(super) struct Delivery<'a> {
     /// When it arrived, in microseconds since 1970.
     pub(super) arrived: Option<i64>,
     pub(super) partition_key: Text<'a>,
-    /// In base64.
-    data: Text<'a>,
 }
 
 #[derive(Default)]
-struct Members<'a> {
+struct Known<'a> {
     sequence: Option<Text<'a>>,
     arrived: Option<i64>,
     partition_key: Option<Text<'a>>,
-    data: Option<Text<'a>>,
+    data: Option<()>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Member {
+pub(super) enum Member {
+    Arrived,
     Data,
     PartitionKey,
     SequenceNumber,
-    Arrived,
     Other,
 }
 
-impl Member {
-    fn of(name: &[u8]) -> Self {
-        match name {
-            b"Data" => return Self::Data,
-            b"PartitionKey" => return Self::PartitionKey,
-            b"SequenceNumber" => return Self::SequenceNumber,
-            b"ApproximateArrivalTimestamp" => return Self::Arrived,
-            _ => {}
-        }
-        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        match () {
-            () if is("Data") => Self::Data,
-            () if is("PartitionKey") => Self::PartitionKey,
-            () if is("SequenceNumber") => Self::SequenceNumber,
-            () if is("ApproximateArrivalTimestamp") => Self::Arrived,
-            () => Self::Other,
-        }
+/// In the order in which the service writes them.
+const MEMBERS: [(&str, Member); 5] = [
+    ("ApproximateArrivalTimestamp", Member::Arrived),
+    ("Data", Member::Data),
+    ("EncryptionType", Member::Other),
+    ("PartitionKey", Member::PartitionKey),
+    ("SequenceNumber", Member::SequenceNumber),
+];
+
+/// What reading deliveries needs again and again.
+pub(super) struct Desk {
+    members: Members<Member>,
+    /// The data of the delivery at hand.
+    pub(super) data: Vec<u8>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self { members: Members::new(&MEMBERS), data: Vec::new() }
     }
 }
 
 impl<'a> Delivery<'a> {
-    /// Reads the record at the cursor.
-    pub(super) fn read(cursor: &mut Cursor<'a>) -> Fallible<Self> {
-        let mut known = Members::default();
-        cursor.members(|cursor, name| {
-            match Member::of(name.raw()) {
-                Member::Data => known.data = Some(once(known.data, cursor.string()?, "Data")?),
+    /// Reads the record at the cursor, with its data.
+    pub(super) fn read(cursor: &mut Cursor<'a>, Desk { members, data }: &mut Desk) -> Fallible<Self> {
+        let mut known = Known::default();
+        members.read(cursor, |member, cursor| {
+            match member {
+                Member::Data => {
+                    data.clear();
+                    cursor.base64(data, |_| bad_record("its Data is not base64"))?;
+                    known.data = Some(once(known.data, (), "Data")?);
+                }
                 Member::PartitionKey => {
                     let key = cursor.string()?;
                     known.partition_key = Some(once(known.partition_key, key, "PartitionKey")?);
@@ -81,15 +86,6 @@ impl<'a> Delivery<'a> {
         known.all()
     }
 
-    /// Appends the data.
-    pub(super) fn data_into(&self, out: &mut Vec<u8>) -> Fallible<()> {
-        let mut scratch = Vec::new();
-        match base64_simd::STANDARD.decode_append(self.data.plain(&mut scratch)?, out) {
-            Ok(()) => Ok(()),
-            Err(_) => bad_record("its Data is not base64"),
-        }
-    }
-
     pub(super) fn number(&self) -> Fallible<SequenceNumber> {
         let number =
             std::str::from_utf8(self.sequence).ok().and_then(|text| SequenceNumber::parse(text).ok());
@@ -100,15 +96,17 @@ impl<'a> Delivery<'a> {
     }
 }
 
-impl<'a> Members<'a> {
+impl<'a> Known<'a> {
     fn all(self) -> Fallible<Delivery<'a>> {
         let Some(sequence) = self.sequence else { return bad_record("it has no SequenceNumber") };
         if !is_sequence(sequence.raw()) {
             return bad_record(format!("SequenceNumber {:?} is not a decimal number", sequence.lossy()));
         }
         let Some(partition_key) = self.partition_key else { return bad_record("it has no PartitionKey") };
-        let Some(data) = self.data else { return bad_record("it has no Data") };
-        Ok(Delivery { sequence: sequence.raw(), arrived: self.arrived, partition_key, data })
+        if self.data.is_none() {
+            return bad_record("it has no Data");
+        }
+        Ok(Delivery { sequence: sequence.raw(), arrived: self.arrived, partition_key })
     }
 }
 
@@ -124,7 +122,8 @@ pub(super) fn glance(cursor: &mut Cursor<'_>) -> Fallible<Glance> {
     inside.back_to(start);
     // What is wrong with it is found when it is taken; what was read before that holds.
     let _ = inside.members(|inside, name| {
-        let member = Member::of(name.raw());
+        let is = |known: &str| name.raw().eq_ignore_ascii_case(known.as_bytes());
+        let member = MEMBERS.iter().find(|(known, _)| is(known)).map_or(Member::Other, |(_, member)| *member);
         let mut value = inside.clone();
         inside.skip_value()?;
         match member {

@@ -6,7 +6,9 @@
 use arrow_schema::TimeUnit;
 
 use super::json::{Cursor, Fallible, Text, bad_record};
+use super::members::Members;
 use super::metadata::Op;
+use super::scan::are_digits;
 use super::time;
 use crate::position::SequenceNumber;
 
@@ -46,30 +48,84 @@ pub(super) struct Envelope<'a> {
     pub(super) old_image: Option<usize>,
 }
 
+/// The members of a record, in the order in which the service writes them.
+#[derive(Clone, Copy)]
+enum Around {
+    EventId,
+    EventName,
+    Change,
+    Identity,
+    Table,
+    Other,
+}
+
+const AROUND: [(&str, Around); 9] = [
+    ("eventID", Around::EventId),
+    ("eventName", Around::EventName),
+    ("eventVersion", Around::Other),
+    ("eventSource", Around::Other),
+    ("awsRegion", Around::Other),
+    ("dynamodb", Around::Change),
+    ("userIdentity", Around::Identity),
+    ("recordFormat", Around::Other),
+    ("tableName", Around::Table),
+];
+
+/// The members of its change.
+#[derive(Clone, Copy)]
+enum Inside {
+    Time,
+    Precision,
+    Part(Part),
+    Sequence,
+    Other,
+}
+
+const INSIDE: [(&str, Inside); 8] = [
+    ("ApproximateCreationDateTime", Inside::Time),
+    ("ApproximateCreationDateTimePrecision", Inside::Precision),
+    ("Keys", Inside::Part(Part::Keys)),
+    ("NewImage", Inside::Part(Part::NewImage)),
+    ("OldImage", Inside::Part(Part::OldImage)),
+    ("SequenceNumber", Inside::Sequence),
+    ("SizeBytes", Inside::Other),
+    ("StreamViewType", Inside::Other),
+];
+
+/// Which members follow which, learned from the records before.
+pub(super) struct Order {
+    around: Members<Around>,
+    inside: Members<Inside>,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self { around: Members::new(&AROUND), inside: Members::new(&INSIDE) }
+    }
+}
+
 impl<'a> Envelope<'a> {
     /// Reads the change at the cursor; `visit` takes the parts, each standing at its object.
     pub(super) fn read(
         origin: Origin,
+        order: &mut Order,
         cursor: &mut Cursor<'a>,
         mut visit: impl FnMut(Part, &mut Cursor<'a>) -> Fallible<()>,
     ) -> Fallible<Self> {
         let mut envelope = Self { origin, ..Self::default() };
         let mut change_seen = false;
-        cursor.members(|cursor, name| match name.raw() {
-            b"eventID" => envelope.event_id(cursor),
-            b"eventName" => envelope.event_name(cursor),
-            b"dynamodb" => envelope.change(&mut change_seen, cursor, &mut visit),
-            b"awsRegion" | b"eventSource" | b"eventVersion" => cursor.skip_value(),
-            other if other.eq_ignore_ascii_case(b"eventID") => envelope.event_id(cursor),
-            other if other.eq_ignore_ascii_case(b"eventName") => envelope.event_name(cursor),
-            other if other.eq_ignore_ascii_case(b"dynamodb") => {
-                envelope.change(&mut change_seen, cursor, &mut visit)
+        order.around.read(cursor, |member, cursor| match member {
+            Around::EventId => envelope.event_id(cursor),
+            Around::EventName => envelope.event_name(cursor),
+            Around::Change => {
+                if std::mem::replace(&mut change_seen, true) {
+                    return bad_record("\"dynamodb\" stands twice in it");
+                }
+                envelope.change(&mut order.inside, cursor, &mut visit)
             }
-            other if other.eq_ignore_ascii_case(b"userIdentity") => envelope.identity(cursor),
-            other if envelope.origin == Origin::Kinesis && other.eq_ignore_ascii_case(b"tableName") => {
-                envelope.table(cursor)
-            }
-            _ => cursor.skip_value(),
+            Around::Identity => envelope.identity(cursor),
+            Around::Table if origin == Origin::Kinesis => envelope.table(cursor),
+            Around::Table | Around::Other => cursor.skip_value(),
         })?;
         if let Some(ticks) = envelope.ticks {
             envelope.micros = Some(time::to_micros(ticks, envelope.unit())?);
@@ -132,32 +188,17 @@ impl<'a> Envelope<'a> {
 
     fn change(
         &mut self,
-        seen: &mut bool,
+        inside: &mut Members<Inside>,
         cursor: &mut Cursor<'a>,
         visit: &mut impl FnMut(Part, &mut Cursor<'a>) -> Fallible<()>,
     ) -> Fallible<()> {
-        if std::mem::replace(seen, true) {
-            return bad_record("\"dynamodb\" stands twice in it");
-        }
-        cursor.members(|cursor, name| {
-            let part = match name.raw() {
-                b"Keys" => Part::Keys,
-                b"NewImage" => Part::NewImage,
-                b"OldImage" => Part::OldImage,
-                b"SizeBytes" | b"StreamViewType" => return cursor.skip_value(),
-                b"SequenceNumber" => return self.sequence(cursor),
-                b"ApproximateCreationDateTime" => return self.time(cursor),
-                other if other.eq_ignore_ascii_case(b"keys") => Part::Keys,
-                other if other.eq_ignore_ascii_case(b"newImage") => Part::NewImage,
-                other if other.eq_ignore_ascii_case(b"oldImage") => Part::OldImage,
-                other if other.eq_ignore_ascii_case(b"sequenceNumber") => return self.sequence(cursor),
-                other if other.eq_ignore_ascii_case(b"approximateCreationDateTime") => {
-                    return self.time(cursor);
-                }
-                other if other.eq_ignore_ascii_case(b"approximateCreationDateTimePrecision") => {
-                    return self.precision(cursor);
-                }
-                _ => return cursor.skip_value(),
+        inside.read(cursor, |member, cursor| {
+            let part = match member {
+                Inside::Part(part) => part,
+                Inside::Time => return self.time(cursor),
+                Inside::Precision => return self.precision(cursor),
+                Inside::Sequence => return self.sequence(cursor),
+                Inside::Other => return cursor.skip_value(),
             };
             if cursor.take(b"null") {
                 return Ok(());
@@ -237,7 +278,7 @@ pub(super) fn moment(cursor: &mut Cursor<'_>) -> Fallible<i64> {
 }
 
 pub(super) fn is_sequence(text: &[u8]) -> bool {
-    (1..=SequenceNumber::MAX_DIGITS).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
+    (1..=SequenceNumber::MAX_DIGITS).contains(&text.len()) && are_digits(text)
 }
 
 pub(super) fn once<T>(known: Option<T>, value: T, what: &str) -> Fallible<T> {

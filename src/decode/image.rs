@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use arrow_array::ArrayRef;
 
 use super::column::{BytesColumn, Column, Validity};
-use super::json::{Fallible, Text};
+use super::json::{Cursor, Fallible, Text};
 use super::kind::Kind;
 use super::names::Trail;
+use super::scattered::Waiting;
 use crate::error::Result;
 
 /// Attributes that have no column, as DynamoDB JSON: `{"name":{"S":"…"}}`.
@@ -54,6 +55,33 @@ pub(super) struct Image {
     /// Which rows have this image at all.
     pub(super) valid: Validity,
     seen: Seen,
+    /// How many attributes of the item at hand were met.
+    pub(super) attributes: usize,
+    pub(super) waiting: Waiting,
+    pub(super) nested: Nested,
+}
+
+/// Where the nested values of the last item stand in the page.
+#[derive(Debug, Default)]
+pub(super) struct Nested {
+    /// By the number of the column.
+    places: Vec<(usize, usize)>,
+}
+
+impl Nested {
+    pub(super) fn note(&mut self, column: usize, start: usize, end: usize) {
+        if self.places.len() <= column {
+            self.places.resize(column + 1, (0, 0));
+        }
+        self.places[column] = (start, end);
+    }
+
+    /// How long the value of a column is, when the same stands at the cursor.
+    pub(super) fn length_of_same(&self, column: usize, cursor: &Cursor<'_>) -> Option<usize> {
+        let (start, end) = *self.places.get(column)?;
+        let value = cursor.between(start, end);
+        (!value.is_empty() && cursor.rest().starts_with(value)).then_some(value.len())
+    }
 }
 
 impl Image {
@@ -61,10 +89,12 @@ impl Image {
         Self { columns: kinds.map(Column::new).collect(), ..Self::default() }
     }
 
-    /// Before the attributes of an item.
-    pub(super) fn start(&mut self) {
+    /// Before the attributes of an item; true when those of the last one had an order of their own.
+    pub(super) fn start(&mut self) -> bool {
+        let is_scattered = 2 * self.trail.missed() > std::mem::take(&mut self.attributes);
         self.trail.start();
         self.seen.start();
+        is_scattered
     }
 
     /// Whether the attribute with this place is met in this item for the first time.
@@ -87,6 +117,7 @@ impl Image {
     pub(super) fn truncate(&mut self, rows: usize) {
         // Also those that are no longer than that: they may hold the beginning of a nested value.
         self.columns.iter_mut().for_each(|column| column.truncate(rows));
+        self.waiting.forget();
         self.rest.open = false;
         self.rest.column.truncate(rows);
         self.valid.truncate(rows);
@@ -113,10 +144,15 @@ impl Seen {
         self.unnamed.clear();
     }
 
+    #[cold]
+    fn grow(&mut self, place: usize) {
+        self.items.resize(place + 1, 0);
+    }
+
     #[inline]
     fn see(&mut self, place: usize) -> bool {
         if self.items.len() <= place {
-            self.items.resize(place + 1, 0);
+            self.grow(place);
         }
         std::mem::replace(&mut self.items[place], self.item) != self.item
     }

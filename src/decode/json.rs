@@ -12,7 +12,7 @@ pub(super) use self::text::Text;
 
 use self::brackets::Brackets;
 use self::text::hex4;
-use super::scan::{is_plain, nested_len, specials};
+use super::scan::{digits, is_plain, nested_len, specials};
 
 /// Why decoding stopped.
 #[derive(Debug)]
@@ -66,6 +66,10 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn between(&self, start: usize, end: usize) -> &'a [u8] {
         self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     #[inline]
@@ -264,9 +268,7 @@ impl<'a> Cursor<'a> {
     /// Passes what stands for itself in a string; returns the byte that does not.
     #[inline]
     fn pass_plain(&mut self) -> Option<u8> {
-        while self.ahead().is_some_and(is_plain) {
-            self.at += 64;
-        }
+        let mut blocks = 0;
         while let Some(block) = self.rest().first_chunk::<16>() {
             let found = specials(block);
             if found != 0 {
@@ -274,6 +276,10 @@ impl<'a> Cursor<'a> {
                 return self.byte();
             }
             self.at += 16;
+            blocks += 1;
+            while blocks > 3 && self.ahead().is_some_and(is_plain) {
+                self.at += 64;
+            }
         }
         let rest = self.rest();
         let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
@@ -313,7 +319,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn digit_run(&mut self) -> Fallible<()> {
-        let length = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length = match self.ahead() {
+            Some(block) if digits(block) != 0xFFFF => (!digits(block)).trailing_zeros() as usize,
+            _ => self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count(),
+        };
         self.at += length;
         if length == 0 { self.fault("a JSON value") } else { Ok(()) }
     }

@@ -5,7 +5,6 @@ mod parts;
 mod quarantine;
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -13,15 +12,15 @@ use bytes::Bytes;
 
 use super::aggregate::Form;
 use super::change::record_error;
-use super::delivery::{self, Delivery};
+use super::delivery::{self, Delivery, Desk};
 use super::envelope::Glance;
 use super::json::{Cursor, Fallible, Reason, bad_record};
 use super::metadata::{About, Op, Row};
-use super::rows::{Items, Progress, Records, RowDecoder};
+use super::rows::{Items, Progress, Records, RowDecoder, Sheet};
 use super::{Counts, DecodeOptions, Decoder, Format, Pushed, Room, SchemaState, Skip};
 use crate::error::{Error, Result};
 use crate::page::{ItemsPage, Page};
-use crate::position::{SequenceNumber, ShardId};
+use crate::position::SequenceNumber;
 
 /// Rows of what Kinesis delivers.
 ///
@@ -36,8 +35,7 @@ pub(super) struct KinesisDecoder<I> {
     only: bool,
     /// Where the last push ended inside an aggregate.
     stopped: Option<Stopped>,
-    /// Room for the data of a record, used again and again.
-    room: Vec<u8>,
+    desk: Desk,
 }
 
 /// A place between two parts of an aggregate.
@@ -58,7 +56,7 @@ impl<I: Items> KinesisDecoder<I> {
             table: options.changes_of.clone(),
             only: options.changes_of.is_some(),
             stopped: None,
-            room: Vec::new(),
+            desk: Desk::default(),
         }
     }
 
@@ -87,11 +85,10 @@ impl<I: Items> Decoder for KinesisDecoder<I> {
             cut: Cell::default(),
             table: RefCell::new(self.table.clone()),
             only: self.only,
-            room: RefCell::new(std::mem::take(&mut self.room)),
+            desk: RefCell::new(&mut self.desk),
         };
         let pushed = self.rows.push_page(&deliveries, from, room);
-        let Deliveries { counts, cut, table, room, .. } = deliveries;
-        self.room = room.into_inner();
+        let Deliveries { counts, cut, table, .. } = deliveries;
         let mut pushed = pushed?;
         self.table = table.into_inner();
         self.counts.add(counts.get());
@@ -149,7 +146,7 @@ struct Deliveries<'p> {
     cut: Cell<Option<u32>>,
     table: RefCell<Option<String>>,
     only: bool,
-    room: RefCell<Vec<u8>>,
+    desk: RefCell<&'p mut Desk>,
 }
 
 /// One record of a user: a delivery, or a part of one.
@@ -163,20 +160,8 @@ struct Payload<'a> {
 }
 
 impl Records for Deliveries<'_> {
-    fn body(&self) -> &Bytes {
-        &self.page.body
-    }
-
-    fn range(&self) -> &Range<usize> {
-        &self.page.records
-    }
-
-    fn shard(&self) -> &ShardId {
-        &self.page.shard
-    }
-
-    fn place(&self) -> String {
-        format!("shard {}", self.page.shard)
+    fn sheet(&self) -> Sheet<'_> {
+        self.page.into()
     }
 
     fn record<'a, I: Items>(
@@ -190,11 +175,10 @@ impl Records for Deliveries<'_> {
         if self.is_left_out(cursor, progress)? {
             return Ok(());
         }
-        let delivery = Delivery::read(cursor)?;
-        let mut data = self.room.borrow_mut();
-        data.clear();
-        delivery.data_into(&mut data)?;
-        match Form::of(&data) {
+        let mut desk = self.desk.borrow_mut();
+        let delivery = Delivery::read(cursor, &mut desk)?;
+        let data = &desk.data;
+        match Form::of(data) {
             Ok(Form::Aggregate(aggregate)) => {
                 return self.parts(rows, &delivery, &aggregate, shard, progress);
             }
@@ -209,7 +193,7 @@ impl Records for Deliveries<'_> {
             arrived: delivery.arrived,
             partition_key: delivery.partition_key.plain(&mut scratch)?,
             explicit_hash_key: None,
-            data: &data,
+            data,
         };
         let taken = self.row(rows, &payload, shard).or_else(|fault| bad_record(reason_of(*fault)))?;
         self.took(taken, progress);

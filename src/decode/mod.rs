@@ -13,6 +13,7 @@ mod item;
 mod json;
 mod kind;
 mod kinesis;
+mod members;
 mod metadata;
 mod names;
 mod number;
@@ -22,6 +23,7 @@ mod plain;
 mod raw;
 mod rows;
 mod scan;
+mod scattered;
 mod schema;
 mod short;
 mod table;
@@ -41,6 +43,7 @@ use crate::page::{ItemsPage, KeyAttribute, Millis, Page};
 use crate::position::SequenceNumber;
 
 pub use self::conform::conform;
+pub use self::hash::item_hash;
 pub use self::kind::{JSON_MARK, NUMBER_MARK};
 pub use self::options::{
     DeclaredColumn, DecodeOptions, Format, Images, JsonFields, Nested, Numbers, OnBadRecord,

@@ -3,27 +3,36 @@
 use std::collections::HashMap;
 
 use super::json::{Cursor, Fallible};
-use super::scan::specials;
+use super::scan::{agreeing, quotes};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     tokens: Vec<Token>,
+    /// The blocks of the tokens again, close together: all that finding a name by its shortcut looks at.
+    blocks: Vec<Aligned>,
     places: HashMap<Box<[u8]>, usize>,
     /// Places plus one of names that fit into a block, each at its `mixed` or within `NEAR` behind it: spares
     /// most names the map, whose hash is slow because names are chosen by others. 0 is no name.
     shortcuts: Vec<u16>,
 }
 
+/// Lies within one line of the cache.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Aligned([u8; BLOCK]);
+
 /// How many bytes are compared in one step.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 
 /// A name as a JSON string with its colon: whether it stands at the cursor takes one comparison.
-#[derive(Clone, Debug, Default)]
-struct Token {
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    /// Its beginning: most names are no longer than that.
+    block: [u8; BLOCK],
+    /// Marks the bytes of the block that are not its own.
+    behind: u32,
     /// Empty for a name that has to be escaped; such a name is always looked up.
     bytes: Box<[u8]>,
-    /// Its beginning, filled up with zeros: most names are no longer than that.
-    block: Block,
 }
 
 /// The first bytes of a text; those that do not count are zero.
@@ -65,21 +74,32 @@ const MASKS: [Block; BLOCK + 1] = {
 };
 
 impl Token {
-    fn new(name: &[u8]) -> Self {
+    pub(super) fn new(name: &[u8]) -> Self {
+        // No text has these bytes.
+        let mut token = Self { block: [0xFF; BLOCK], behind: 0, bytes: Box::default() };
         if name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
-            return Self::default();
+            return token;
         }
-        let bytes = [b"\"", name, b"\":"].concat();
-        let mut block = [0; BLOCK];
-        block.iter_mut().zip(&bytes).for_each(|(place, byte)| *place = *byte);
-        Self { block: Block::of(&block, bytes.len().min(BLOCK)), bytes: bytes.into() }
+        token.bytes = [b"\"", name, b"\":"].concat().into();
+        token.block.iter_mut().zip(&token.bytes).for_each(|(place, byte)| *place = *byte);
+        token.behind = u32::MAX.checked_shl(token.bytes.len() as u32).unwrap_or(0);
+        token
+    }
+
+    /// What is passed with it.
+    #[inline(always)]
+    pub(super) fn length(&self) -> usize {
+        self.bytes.len()
     }
 
     #[inline(always)]
-    fn starts(&self, text: &[u8]) -> bool {
+    pub(super) fn starts(&self, text: &[u8]) -> bool {
         match text.first_chunk() {
-            Some(block) if self.bytes.len() <= BLOCK => Block::of(block, self.bytes.len()) == self.block,
-            _ => text.starts_with(&self.bytes),
+            Some(block) => {
+                agreeing(block, &self.block) | self.behind == u32::MAX
+                    && (self.bytes.len() <= BLOCK || text.starts_with(&self.bytes))
+            }
+            None => !self.bytes.is_empty() && text.starts_with(&self.bytes),
         }
     }
 }
@@ -90,11 +110,36 @@ pub(super) struct Trail {
     /// By the place of the name before, plus one; 0 is the start.
     next: Vec<u32>,
     last: usize,
+    /// How many names of this item stood elsewhere the last time.
+    missed: usize,
 }
 
 impl Trail {
     pub(super) fn start(&mut self) {
         self.last = 0;
+        self.missed = 0;
+    }
+
+    /// Goes on to the name at `place`, of so many names.
+    #[inline(always)]
+    pub(super) fn follow(&mut self, place: usize, names: usize) {
+        if self.next.len() <= self.last {
+            self.grow(names);
+        }
+        if let (Some(next), Ok(guess)) = (self.next.get_mut(self.last), u32::try_from(place)) {
+            self.missed += usize::from(std::mem::replace(next, guess) != guess);
+        }
+        self.last = place + 1;
+    }
+
+    #[cold]
+    fn grow(&mut self, names: usize) {
+        self.next.resize(names + 1, 0);
+    }
+
+    /// How many names since the start did not follow the one they followed the last time.
+    pub(super) fn missed(&self) -> usize {
+        self.missed
     }
 }
 
@@ -110,7 +155,9 @@ impl Names {
     /// Adds a name that is not there yet.
     pub(super) fn add(&mut self, name: &[u8]) -> usize {
         let place = self.tokens.len();
-        self.tokens.push(Token::new(name));
+        let token = Token::new(name);
+        self.blocks.push(Aligned(token.block));
+        self.tokens.push(token);
         self.places.insert(name.into(), place);
         if self.shortcuts.len() < 8 * self.tokens.len() {
             self.shortcuts = vec![0; 16 * self.tokens.len().next_power_of_two()];
@@ -123,27 +170,31 @@ impl Names {
     /// Where others stand already the name is left to the map.
     fn add_shortcut(&mut self, place: usize) {
         let token = self.tokens.get(place).filter(|token| (1..=BLOCK).contains(&token.bytes.len()));
-        let Some(first) = token.map(|token| token.block.mixed()) else { return };
+        let Some(first) = token.map(|token| Block::of(&token.block, token.bytes.len()).mixed()) else {
+            return;
+        };
         let mut near = (first..first + NEAR).map(|spot| spot & (self.shortcuts.len() - 1));
         if let Some(spot) = near.find(|spot| self.shortcuts[*spot] == 0) {
             self.shortcuts[spot] = u16::try_from(place + 1).unwrap_or(0);
         }
     }
 
-    /// The place of the name at the cursor and its length with its colon, when it is written as the service does.
+    /// The place of the name that a text begins with and its length with its colon, when it is written as the
+    /// service does. The length does not wait for the search.
     #[inline(always)]
-    fn by_shortcut(&self, text: &[u8]) -> Option<(usize, usize)> {
-        let inner: &[u8; BLOCK] = text.get(1..)?.first_chunk()?;
-        let [low, high] = inner.as_chunks::<16>().0 else { return None };
-        let length = 3 + (specials(low) | specials(high) << 16).trailing_zeros() as usize;
-        if length > BLOCK || text.get(length - 2..length) != Some(b"\":") {
+    pub(super) fn by_shortcut(&self, text: &[u8; BLOCK + 1]) -> Option<(usize, usize)> {
+        let (block, inner) = (text.first_chunk()?, text.last_chunk()?);
+        let length = 3 + quotes(inner).trailing_zeros() as usize;
+        if length > BLOCK {
             return None;
         }
-        let (last, block) = (self.shortcuts.len().checked_sub(1)?, Block::of(text.first_chunk()?, length));
-        let first = block.mixed();
+        let behind = u32::MAX.checked_shl(length as u32).unwrap_or(0);
+        let last = self.shortcuts.len().checked_sub(1)?;
+        let first = Block::of(block, length).mixed();
         for spot in first..first + NEAR {
             let place = usize::from(*self.shortcuts.get(spot & last)?).checked_sub(1)?;
-            if self.tokens.get(place)?.block == block {
+            // What agrees so far is as long: a token has no quotes in it.
+            if agreeing(block, &self.blocks.get(place)?.0) | behind == u32::MAX {
                 return Some((place, length));
             }
         }
@@ -164,10 +215,10 @@ impl Names {
     pub(super) fn guess(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Option<usize> {
         let place = *trail.next.get(trail.last)? as usize;
         let token = self.tokens.get(place)?;
-        if token.bytes.is_empty() || !token.starts(cursor.rest()) {
+        if !token.starts(cursor.rest()) {
             return None;
         }
-        cursor.at += token.bytes.len();
+        cursor.at += token.length();
         cursor.space();
         trail.last = place + 1;
         Some(place)
@@ -175,7 +226,7 @@ impl Names {
 
     /// Passes a name that is not the one guessed, and its colon.
     pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
-        let place = match self.by_shortcut(cursor.rest()) {
+        let place = match cursor.ahead().and_then(|text| self.by_shortcut(text)) {
             Some((place, length)) => {
                 cursor.at += length;
                 cursor.space();
@@ -184,13 +235,7 @@ impl Names {
             None => self.by_map(cursor)?,
         };
         if let Some(place) = place {
-            if trail.next.len() <= trail.last {
-                trail.next.resize(self.tokens.len() + 1, 0);
-            }
-            if let (Some(next), Ok(guess)) = (trail.next.get_mut(trail.last), u32::try_from(place)) {
-                *next = guess;
-            }
-            trail.last = place + 1;
+            trail.follow(place, self.tokens.len());
         }
         Ok(place)
     }

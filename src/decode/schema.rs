@@ -74,6 +74,10 @@ impl Schema {
         place
     }
 
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
     pub(super) fn slot(&self, place: usize) -> Slot {
         self.slots.get(place).copied().unwrap_or(Slot::Rest)
     }

@@ -26,28 +26,28 @@ use crate::page::KeyAttribute;
 pub const KEYS_MARK: &str = "shardarrow.keys";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
+pub(super) enum Which {
     New,
     Old,
 }
 
 /// Where an attribute value of a record belongs.
 #[derive(Clone, Copy, Debug)]
-struct Spot {
-    which: Which,
-    row: usize,
+pub(super) struct Spot {
+    pub(super) which: Which,
+    pub(super) row: usize,
     /// Where its name stands in the page.
-    name: usize,
+    pub(super) name: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Table {
     options: DecodeOptions,
-    schema: Schema,
+    pub(super) schema: Schema,
     /// Empty where it is not known yet which attributes are keys.
     keys: Vec<KeyAttribute>,
     /// New, old. The old one stays empty unless it is asked for, but grows along.
-    images: [Image; 2],
+    pub(super) images: [Image; 2],
     key_trail: Trail,
     /// Growth since the last `settle`, with the row that caused it.
     journal: Vec<(usize, Growth)>,
@@ -100,29 +100,38 @@ impl Table {
         row: usize,
         cursor: &mut Cursor<'_>,
     ) -> Fallible<()> {
-        self.images[which as usize].start();
+        if self.images[which as usize].start() && !cursor.is_plain {
+            return self.scattered::<WITH_KEYS>(which, row, cursor);
+        }
         let mut more = cursor.enter_object()?;
         while more {
-            let spot = Spot { which, row, name: cursor.at };
-            let image = &mut self.images[which as usize];
-            let place = match self.schema.names.guess(cursor, &mut image.trail) {
-                Some(place) => Some(place),
-                None => self.look_up(spot, cursor)?,
-            };
-            if place.is_some_and(|place| !self.images[which as usize].see(place)) {
-                return duplicate(cursor.name_at(spot.name)?);
-            }
-            if let Err(fault) = self.take::<WITH_KEYS>(spot, place, cursor) {
-                return Err(within(*fault, cursor.name_at(spot.name)?));
-            }
+            self.attribute::<WITH_KEYS>(Spot { which, row, name: cursor.at }, cursor)?;
             more = cursor.more(b'}')?;
         }
         Ok(())
     }
 
+    /// Takes the attribute at the cursor.
+    #[inline(always)]
+    pub(super) fn attribute<const WITH_KEYS: bool>(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let image = &mut self.images[spot.which as usize];
+        image.attributes += 1;
+        let place = match self.schema.names.guess(cursor, &mut image.trail) {
+            Some(place) => Some(place),
+            None => self.look_up(spot, cursor)?,
+        };
+        if place.is_some_and(|place| !self.images[spot.which as usize].see(place)) {
+            return duplicate(cursor.name_at(spot.name)?);
+        }
+        match self.take::<WITH_KEYS>(spot, place, cursor) {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(within(*fault, cursor.name_at(spot.name)?)),
+        }
+    }
+
     /// Takes in the attribute value at the cursor.
     #[inline(always)]
-    fn take<const WITH_KEYS: bool>(
+    pub(super) fn take<const WITH_KEYS: bool>(
         &mut self,
         spot: Spot,
         place: Option<usize>,
@@ -144,7 +153,7 @@ impl Table {
     }
 
     /// Passes a name that is not where it was the last time.
-    fn look_up(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<Option<usize>> {
+    pub(super) fn look_up(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<Option<usize>> {
         let image = &mut self.images[spot.which as usize];
         if let Some(place) = self.schema.names.look_up(cursor, &mut image.trail)? {
             return Ok(Some(place));
@@ -158,10 +167,35 @@ impl Table {
 
     /// Puts a value into its column; widens the column or puts the value into the rest when it does not fit.
     #[inline(always)]
-    fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+    pub(super) fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let start = cursor.at;
-        match self.images[spot.which as usize].columns[number].push(spot.row, cursor)? {
+        let column = &mut self.images[spot.which as usize].columns[number];
+        if column.is_json() && self.options.old_image {
+            return self.place_twin(spot, number, cursor);
+        }
+        match column.push(spot.row, cursor)? {
             Fit::Yes => Ok(()),
+            fit => self.misfit(spot, number, cursor, (start, fit)),
+        }
+    }
+
+    /// Puts a nested value into its column. Most are the same in both images, and then are not written again.
+    fn place_twin(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+        let start = cursor.at;
+        let [new, old] = &mut self.images;
+        if spot.which == Which::Old
+            && let Some(length) = new.nested.length_of_same(number, cursor)
+            && old.columns[number].push_same(spot.row, &new.columns[number])?
+        {
+            cursor.at += length;
+            return Ok(());
+        }
+        let image = &mut self.images[spot.which as usize];
+        match image.columns[number].push(spot.row, cursor)? {
+            Fit::Yes => {
+                image.nested.note(number, start, cursor.at);
+                Ok(())
+            }
             fit => self.misfit(spot, number, cursor, (start, fit)),
         }
     }

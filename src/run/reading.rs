@@ -16,6 +16,7 @@ impl Run {
     }
 
     pub(super) fn activate(&mut self, id: &ShardId, now: Now) {
+        self.forget_gone_parents(id);
         let parents = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
         let Some(start) = self.starts.get(id) else { return };
         let verified = start.verified.max(parents);
@@ -29,6 +30,21 @@ impl Run {
         reader.due = now;
         self.readers.insert(id.clone(), reader);
         self.schedule(id);
+    }
+
+    /// That they are gone is proved: the next process need not wait for them again.
+    fn forget_gone_parents(&mut self, id: &ShardId) {
+        let known = |parent: &ShardId| self.graph.contains(parent);
+        let Some(start) = self.starts.get_mut(id).filter(|start| !start.parents.iter().all(known)) else {
+            return;
+        };
+        start.parents.retain(known);
+        if self.is_current()
+            && let Some(state) = self.frontier.state_mut().checkpoint.shards.get_mut(id)
+        {
+            state.parents.retain(|parent| self.graph.contains(parent));
+            self.saving.changed = true;
+        }
     }
 
     pub(super) fn schedule(&mut self, id: &ShardId) {

@@ -47,7 +47,7 @@ pub(super) enum Column {
     Fixed(FixedColumn),
     Set(ListColumn),
     List(ListColumn),
-    Struct(StructColumn),
+    Struct(Box<StructColumn>),
 }
 
 /// Runs the same code on whichever column it is.
@@ -76,7 +76,7 @@ impl Column {
             Kind::Fixed(fixed) => Self::Fixed(FixedColumn::new(*fixed)),
             Kind::Set(element) => Self::Set(ListColumn::new(Self::new(element))),
             Kind::List(element) => Self::List(ListColumn::new(Self::new(element))),
-            Kind::Struct(fields) => Self::Struct(StructColumn::new(fields)),
+            Kind::Struct(fields) => Self::Struct(Box::new(StructColumn::new(fields))),
         }
     }
 
@@ -122,6 +122,27 @@ impl Column {
                 let Some(value) = cursor.quick_bool() else { return Ok(false) };
                 column.push(row, value);
             }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self, Self::Json(_))
+    }
+
+    /// Adds the value that `other`, a column of the same kind, has in the same row; false when it has none, or when
+    /// values of this kind are not copied.
+    pub(super) fn push_same(&mut self, row: usize, other: &Self) -> Fallible<bool> {
+        match (self, other) {
+            (Self::Json(column), Self::Json(other)) => match other.value(row) {
+                Some(value) => column.push(row, |out| {
+                    out.extend_from_slice(value);
+                    Ok(())
+                })?,
+                None => return Ok(false),
+            },
             _ => return Ok(false),
         }
         Ok(true)

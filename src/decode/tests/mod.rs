@@ -5,6 +5,7 @@ mod columns;
 mod growth;
 mod items;
 mod kinesis;
+mod order;
 mod pages;
 mod properties;
 mod resumed;

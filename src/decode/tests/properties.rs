@@ -82,7 +82,7 @@ pub(super) fn written(item: &Item) -> String {
     )
 }
 
-fn attributes(item: &Item) -> String {
+pub(super) fn attributes(item: &Item) -> String {
     let text = written(item);
     text[1..text.len() - 1].to_owned()
 }
@@ -102,7 +102,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z]{0,12}", any::<String>()]
 }
 
-fn value() -> impl Strategy<Value = Value> {
+pub(super) fn value() -> impl Strategy<Value = Value> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..20);
     let leaf = prop_oneof![
         text().prop_map(Value::S),
@@ -189,7 +189,7 @@ fn raw_text(field: &arrow_schema::Field) -> bool {
 }
 
 /// Every attribute stands exactly once: in its column, or in the rest.
-fn compare(batch: &RecordBatch, items: &[Item]) -> std::result::Result<(), TestCaseError> {
+pub(super) fn compare(batch: &RecordBatch, items: &[Item]) -> std::result::Result<(), TestCaseError> {
     prop_assert_eq!(batch.num_rows(), items.len());
     let schema = batch.schema();
     let rest = batch.column_by_name("_rest").unwrap().as_string::<i32>();

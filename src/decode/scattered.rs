@@ -1,0 +1,177 @@
+//! Items whose attributes have no order that could be foreseen.
+//!
+//! Two things are foreseen well in items of one order: which name comes next, and what its column does with a value.
+//! Without that order the first is looked up; the second is kept by taking the values in the order of the columns,
+//! once it is known where they stand.
+
+use std::ops::Range;
+
+use super::column::Column;
+use super::image::Image;
+use super::json::{Cursor, Fallible, within};
+use super::names::{BLOCK, Names};
+use super::scan::ends;
+use super::schema::Slot;
+use super::table::{Spot, Table, Which};
+
+/// Values of the current item whose columns are known, to be taken in the order of the columns.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// By the number of the column: which values may wait, by the letter in their type that `usual_value` finds.
+    /// Those fit, or widen their column: none will go to the rest, whose members keep the order of the item.
+    letters: Vec<u8>,
+    /// Where name and value stand in the page.
+    places: Vec<(usize, usize)>,
+    /// One bit for each column that has one.
+    columns: Vec<u64>,
+}
+
+impl Waiting {
+    fn start(&mut self, columns: &[Column]) {
+        if self.letters.len() != columns.len() {
+            self.letters = columns.iter().map(letter).collect();
+        }
+        self.places.resize(columns.len(), (0, 0));
+        self.columns.clear();
+        self.columns.resize(columns.len().div_ceil(64), 0);
+    }
+
+    /// The columns may be others now.
+    pub(super) fn forget(&mut self) {
+        self.letters.clear();
+    }
+
+    #[inline(always)]
+    fn add(&mut self, column: usize, name: usize, value: usize) {
+        if let (Some(place), Some(word)) = (self.places.get_mut(column), self.columns.get_mut(column / 64)) {
+            *place = (name, value);
+            *word |= 1 << (column % 64);
+        }
+    }
+
+    /// Takes the value of the first column that has one from `word` on: the column, its name and its value.
+    #[inline(always)]
+    pub(super) fn take(&mut self, word: &mut usize) -> Option<(usize, usize, usize)> {
+        loop {
+            let left = self.columns.get_mut(*word)?;
+            if *left != 0 {
+                let column = 64 * *word + left.trailing_zeros() as usize;
+                *left &= *left - 1;
+                let (name, value) = *self.places.get(column)?;
+                return Some((column, name, value));
+            }
+            *word += 1;
+        }
+    }
+}
+
+/// What is looked at of an attribute: its name, the type of its value, the value in quotes and what closes it.
+const AHEAD: usize = BLOCK + HEAD + VALUE + 3;
+const HEAD: usize = 6;
+const VALUE: usize = 64;
+
+impl Image {
+    /// Passes attributes as long as they are usual ones that have a column, and notes where they stand; true when
+    /// it passed the end of the item. Nothing in here waits for the search of a name: the next one is looked at
+    /// while this one is searched.
+    fn pass_usual(&mut self, names: &Names, schema: (&[Slot], Range<usize>), cursor: &mut Cursor<'_>) -> bool {
+        let ((slots, keys), bytes, mut at) = (schema, cursor.bytes(), cursor.at);
+        let mut closed = false;
+        while let Some(text) = bytes.get(at..).and_then(|rest| rest.first_chunk::<AHEAD>())
+            && !closed
+        {
+            let Some((place, name)) = text.first_chunk().and_then(|text| names.by_shortcut(text)) else { break };
+            let Some((letter, length)) = usual_value(text, name) else { break };
+            let Some(Slot::Column(number)) = slots.get(place).copied() else { break };
+            if self.waiting.letters.get(number) != Some(&letter) {
+                break;
+            }
+            let last = match text.get(length) {
+                Some(b',') => false,
+                Some(b'}') => true,
+                _ => break,
+            };
+            // Nothing is passed that was met already: the certain way finds it again.
+            if !self.see(place) {
+                break;
+            }
+            closed = last;
+            if !keys.contains(&number) {
+                self.waiting.add(number, at, at + name);
+            }
+            self.trail.follow(place, names.len());
+            self.attributes += 1;
+            at += length + 1;
+        }
+        cursor.at = at;
+        closed
+    }
+}
+
+/// Which values of a column may wait; 0 for none.
+fn letter(column: &Column) -> u8 {
+    match column {
+        Column::Text(_) => b'S',
+        Column::Number(_) => b'N',
+        Column::Binary(_) => b'B',
+        Column::Bool(_) => TRUE_OR_FALSE,
+        _ => 0,
+    }
+}
+
+/// No letter of a value in quotes: `{"BOOL":"…"}` is none.
+const TRUE_OR_FALSE: u8 = b'O';
+
+/// The letter of a value in quotes, or of true or false, that begins at `start`, and where it ends. Nothing more is
+/// sure of it: who takes it looks at every byte.
+#[inline(always)]
+fn usual_value(text: &[u8; AHEAD], start: usize) -> Option<(u8, usize)> {
+    const OPEN: u64 = u64::from_le_bytes(*b"{\"\0\":\"\0\0");
+    const COUNTS: u64 = 0x0000_FFFF_FF00_FFFF;
+    let head: &[u8; 8] = text.get(start..)?.first_chunk()?;
+    if u64::from_le_bytes(*head) & COUNTS != OPEN {
+        let value = text.get(start..)?;
+        let [yes, no] = [b"{\"BOOL\":true}".as_slice(), b"{\"BOOL\":false}"].map(|text| value.starts_with(text));
+        return (yes || no).then(|| (TRUE_OR_FALSE, start + if yes { 13 } else { 14 }));
+    }
+    let value = text.get(start + HEAD..)?;
+    let length = ends(value.first_chunk()?).trailing_zeros() as usize;
+    let end = start + HEAD + length;
+    (text.get(end..end + 2) == Some(b"\"}")).then_some((head[2], end + 2))
+}
+
+impl Table {
+    /// What `image` does, in two rounds.
+    pub(super) fn scattered<const WITH_KEYS: bool>(
+        &mut self,
+        which: Which,
+        row: usize,
+        cursor: &mut Cursor<'_>,
+    ) -> Fallible<()> {
+        let passed_keys = if WITH_KEYS { 0 } else { self.schema.keys };
+        let Image { waiting, columns, .. } = &mut self.images[which as usize];
+        waiting.start(columns);
+        let mut more = cursor.enter_object()?;
+        while more {
+            let (image, schema) = (&mut self.images[which as usize], &self.schema);
+            if image.pass_usual(&schema.names, (schema.slots(), 0..passed_keys), cursor) {
+                break;
+            }
+            cursor.space();
+            self.attribute::<WITH_KEYS>(Spot { which, row, name: cursor.at }, cursor)?;
+            more = cursor.more(b'}')?;
+        }
+        self.take_waiting(which, row, cursor)
+    }
+
+    fn take_waiting(&mut self, which: Which, row: usize, cursor: &Cursor<'_>) -> Fallible<()> {
+        let (mut value, mut word) = (cursor.clone(), 0);
+        while let Some((number, name, start)) = self.images[which as usize].waiting.take(&mut word) {
+            value.back_to(start);
+            if let Err(fault) = self.place(Spot { which, row, name }, number, &mut value) {
+                return Err(within(*fault, cursor.name_at(name)?));
+            }
+        }
+        Ok(())
+    }
+}
