@@ -117,7 +117,7 @@ def one_shard(tools: Tools, rounds: int) -> list[Table]:
 
 
 # Enough shards that their 2 MB a second each, which the reader keeps to, are more than a core can read.
-KINESIS_SHARDS, KINESIS_PAGES = 128, 4
+KINESIS_SHARDS, KINESIS_PAGES = 512, 3
 
 
 def kinesis(tools: Tools, rounds: int) -> Table:
