@@ -74,13 +74,20 @@ impl Image {
     /// Passes attributes as long as they are usual ones that have a column, and notes where they stand; true when
     /// it passed the end of the item. Nothing in here waits for the search of a name: the next one is looked at
     /// while this one is searched.
-    fn pass_usual(&mut self, names: &Names, schema: (&[Slot], Range<usize>), cursor: &mut Cursor<'_>) -> bool {
+    fn pass_usual(
+        &mut self,
+        names: &Names,
+        schema: (&[Slot], Range<usize>),
+        cursor: &mut Cursor<'_>,
+    ) -> bool {
         let ((slots, keys), bytes, mut at) = (schema, cursor.bytes(), cursor.at);
         let mut closed = false;
         while let Some(text) = bytes.get(at..).and_then(|rest| rest.first_chunk::<AHEAD>())
             && !closed
         {
-            let Some((place, name)) = text.first_chunk().and_then(|text| names.by_shortcut(text)) else { break };
+            let Some((place, name)) = text.first_chunk().and_then(|text| names.by_shortcut(text)) else {
+                break;
+            };
             let Some((letter, length)) = usual_value(text, name) else { break };
             let Some(Slot::Column(number)) = slots.get(place).copied() else { break };
             if self.waiting.letters.get(number) != Some(&letter) {
@@ -131,7 +138,8 @@ fn usual_value(text: &[u8; AHEAD], start: usize) -> Option<(u8, usize)> {
     let head: &[u8; 8] = text.get(start..)?.first_chunk()?;
     if u64::from_le_bytes(*head) & COUNTS != OPEN {
         let value = text.get(start..)?;
-        let [yes, no] = [b"{\"BOOL\":true}".as_slice(), b"{\"BOOL\":false}"].map(|text| value.starts_with(text));
+        let [yes, no] =
+            [b"{\"BOOL\":true}".as_slice(), b"{\"BOOL\":false}"].map(|text| value.starts_with(text));
         return (yes || no).then(|| (TRUE_OR_FALSE, start + if yes { 13 } else { 14 }));
     }
     let value = text.get(start + HEAD..)?;

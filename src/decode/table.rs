@@ -113,7 +113,11 @@ impl Table {
 
     /// Takes the attribute at the cursor.
     #[inline(always)]
-    pub(super) fn attribute<const WITH_KEYS: bool>(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
+    pub(super) fn attribute<const WITH_KEYS: bool>(
+        &mut self,
+        spot: Spot,
+        cursor: &mut Cursor<'_>,
+    ) -> Fallible<()> {
         let image = &mut self.images[spot.which as usize];
         image.attributes += 1;
         let place = match self.schema.names.guess(cursor, &mut image.trail) {
