@@ -2,9 +2,9 @@
 
 ready.py URL TABLE
 
-The batches are read ahead first, until as many wait as may. Then a loop takes them and keeps every one, and the
-clock is read at its two ends alone: what is timed is the loop, not the clock and not the end of any batch. What
-giving a batch back takes is timed on its own, and so is the consumer's import.
+The batches are read ahead first, until as many wait as may. Then a loop takes them and keeps every one,
+and the clock is read at its two ends alone: what is timed is the loop, not the clock and not the end of any
+batch. What giving a batch back takes is timed on its own, and so is the consumer's import.
 """
 
 import asyncio
