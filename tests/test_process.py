@@ -116,6 +116,25 @@ def test_a_stream_refuses_after_a_fork(run: Run) -> None:
     assert ended.stdout.splitlines() == ["[True, True, True]", "19"], ended.stderr
 
 
+def test_a_child_uses_batches_while_the_threads_of_its_parent_read_on(run: Run) -> None:
+    """The allocator's locks must not be held for ever in a child."""
+    ended = run("""
+        import pyarrow
+        batches = list(source.stream(batch_rows=1, follow=False, settle=0.2).__enter__())
+        busy = source.stream(batch_rows=1, poll_interval=0.001).__enter__()
+        for _ in range(100):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                rows = sum(pyarrow.record_batch(batch).num_rows for batch in batches)
+                del batches
+                os._exit(0 if rows == 20 else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        print(sum(1 for _, batch in zip(range(20), busy)))
+    """)
+    assert ended.stdout == "20\n", ended.stderr
+
+
 def test_a_child_may_open_its_own_stream_when_the_parent_used_none(run: Run) -> None:
     ended = run("""
         child = os.fork()

@@ -117,19 +117,20 @@ def one_shard(tools: Tools, rounds: int) -> list[Table]:
 
 
 # Enough shards that their 2 MB a second each, which the reader keeps to, are more than a core can read.
-KINESIS_SHARDS, KINESIS_PAGES = 128, 4
+KINESIS_SHARDS, KINESIS_PAGES = 512, 3
 
 
 def kinesis(tools: Tools, rounds: int) -> Table:
     table = Table(
         "whole-kinesis",
         "Kinesis, from HTTP to Python",
-        "A table's changes through Kinesis. The reader takes 2 MB a second of a shard and no more, as much as "
-        "AWS gives,\n"
-        f"so wall time would measure the pause: here are the processor seconds of the reading process for a GB, "
-        f"ours with\n"
-        f"{KINESIS_SHARDS} shards and the start of the stream included, boto3's with one shard and without its "
-        f"start.",
+        "A table's changes through Kinesis. The reader takes 2 MB a second of a shard and no more, as much "
+        "as AWS\n"
+        "gives, so wall time would measure the pause: here are the processor seconds of the reading process "
+        "for a GB,\n"
+        f"ours with {KINESIS_SHARDS} shards and the start of the stream included, boto3's with one shard "
+        f"and without its\n"
+        "start.",
         ["ours CPU s/GB", "boto3 CPU s/GB"],
         "times",
     )
@@ -171,9 +172,7 @@ def many_shards(tools: Tools, rounds: int) -> Table:
             for shards, turns in found.items():
                 turns.append(of_many(tools, shards, cores))
         for shards, turns in found.items():
-            beside = median(
-                turn["speed"] / few["speed"] for turn, few in zip(turns, found[16], strict=True)
-            )
+            beside = median(turn["speed"] / few["speed"] for turn, few in zip(turns, found[16], strict=True))
             speed, busy, served, start = (
                 median(turn[name] for turn in turns) for name in ["speed", "busy", "served", "start"]
             )
@@ -216,9 +215,7 @@ def memory(tools: Tools, seconds: float) -> Table:
     )
     for name, workload in [("1 MB pages", "streams_medium.256"), ("10 MB pages", "bytes_medium_10MB.256")]:
         with Server(tools.bench, "serve") as server:
-            ours = read_ours(
-                tools, server.url, workload, timeout=seconds + 120, follow=True, seconds=seconds
-            )
+            ours = read_ours(tools, server.url, workload, timeout=seconds + 120, follow=True, seconds=seconds)
             quarters = [f"{peak / 2**20:.0f} MiB" for peak in ours["peaks"][:3]]
             end = ours["peak"] / 2**20
             table.add(name, quarters, end, f"{end:.0f}", target=320.0, most=True)
@@ -229,11 +226,11 @@ def ready_batches(tools: Tools, rounds: int) -> Table:
     table = Table(
         "whole-ready",
         "A batch that is ready",
-        "A loop of `async for` over batches of 20 rows that were all read before, which keeps every batch: the "
-        "time of the\n"
-        "loop, divided by its turns. Giving a batch back to the allocator is not in it and depends on its "
-        "columns, and the\n"
-        "consumer's import, `batch.to_pyarrow()`, is not in it either: both are told beside it.",
+        "A loop of `async for` over 200 batches of 20 rows that were all read before, which keeps every "
+        "batch: the time\n"
+        "of the loop, divided by its turns. Giving a batch back to the allocator is not in it and depends on "
+        "its columns,\n"
+        "and the consumer's import, `batch.to_pyarrow()`, is not in it either: both are told beside it.",
         ["to_pyarrow", "giving it back"],
         "microseconds",
     )

@@ -134,12 +134,12 @@ class Stream(Lifetime):
         native = self._open_stream()
         self._begin_waiting()
         try:
-            self._finish_current()
             # Timeouts and other tasks run while batches are always ready; nothing is in hand here.
             if time.monotonic() - self._last_turn >= _TURN:
+                self._finish_current()
                 await asyncio.sleep(0)
                 self._last_turn = time.monotonic()
-            batch = native.poll() or await self._listen(native)
+            batch = native.poll(self._finished()) or await self._listen(native)
             if isinstance(batch, _Ended):
                 raise StopAsyncIteration
             return self._hand_out(batch)
@@ -178,10 +178,13 @@ class Stream(Lifetime):
         return Batch(native, self)
 
     def _finish_current(self) -> None:
+        if (current := self._finished()) is not None and self._native_stream is not None:
+            self._native_stream.done(current, False)
+
+    def _finished(self) -> int | None:
         """With `commit="auto"`, what was handed out last is done."""
         current, self._current = self._current, None
-        if self._commit == "auto" and current is not None and self._native_stream is not None:
-            self._native_stream.done(current, False)
+        return current if self._commit == "auto" else None
 
     def _open_stream(self) -> _native.Stream:
         if self._native_stream is None:

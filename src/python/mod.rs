@@ -2,6 +2,7 @@
 //!
 //! Thin: convert, delegate, convert. No thread of ours ever attaches to the interpreter.
 
+mod allocator;
 mod batch;
 mod config;
 mod deregister;
@@ -19,13 +20,7 @@ mod writer;
 
 use std::time::Duration;
 
-use mimalloc::MiMalloc;
 use pyo3::prelude::*;
-
-/// Of this extension alone: Python and other extensions keep theirs. Pages and columns of a megabyte
-/// come and go with every batch, on several threads, which costs glibc's allocator a fifth of the time.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Ends every stream of the process; called when the interpreter leaves.
 #[pyfunction]
@@ -38,6 +33,8 @@ fn shut_down(py: Python<'_>) {
 
 #[pymodule(gil_used = true)]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::batch::{Batch, Schema, schema_words};
     #[pymodule_export]
@@ -62,6 +59,12 @@ mod _native {
     use super::table::Table;
     #[pymodule_export]
     use super::writer::{Write, Writer};
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::allocator::give_back_soon();
+        Ok(())
+    }
 
     /// The version of the package.
     #[pymodule_export]

@@ -53,9 +53,15 @@ impl Stream {
         wait_for(py, &self.signal, None, || stream.opened())?.unwrap_or(Ok(())).or_raise(py)
     }
 
-    /// The next batch, or `None`: either nothing is ready, or `ended` is true.
-    fn poll(&self, py: Python<'_>) -> PyResult<Option<Batch>> {
-        match self.here(py)?.try_next() {
+    /// The next batch, or `None`: either nothing is ready, or `ended` is true. Before that the consumer
+    /// is done with the batch `done` and all before it.
+    #[pyo3(signature = (done=None))]
+    fn poll(&self, py: Python<'_>, done: Option<u64>) -> PyResult<Option<Batch>> {
+        let stream = self.here(py)?;
+        if let Some(batch) = done {
+            stream.done(batch, false);
+        }
+        match stream.try_next() {
             Next::Batch(batch) => Ok(Some(Batch(batch))),
             Next::Pending | Next::Ended => Ok(None),
             Next::Failed(error) => Err(raise(py, &error)),
@@ -170,10 +176,10 @@ impl Stream {
         Ok(records(py, &quarantined))
     }
 
-    /// Whether there are lines for the log.
+    /// Whether there may be lines for the log. It costs next to nothing.
     #[getter]
-    fn has_log(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.here(py)?.has_log())
+    fn has_log(&self) -> bool {
+        self.inner.as_ref().is_some_and(|stream| stream.has_log())
     }
 
     /// `(whether it is a warning, text)` of each line for the log since the last call.

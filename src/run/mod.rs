@@ -308,7 +308,8 @@ impl Run {
     /// Facts without rows before them take their place at once, and so do the last rows there are.
     fn flush_when_due(&mut self, now: Now) -> Result<()> {
         let aged = self.batcher.due_at().is_some_and(|due| due <= now);
-        let stuck = self.saving.starved && self.waiting.is_empty();
+        // As long as a page is on its way memory comes back without this.
+        let stuck = self.saving.starved && self.waiting.is_empty() && self.nothing_asked();
         let waits_in_vain = aged || self.awaits_no_page();
         if self.batcher.is_empty() || (waits_in_vain && !broken::is("batch-never-due")) || stuck {
             self.flush()?;
@@ -319,7 +320,11 @@ impl Run {
     /// Whether nothing is asked for and nothing waits to be: only a listing can bring more.
     fn awaits_no_page(&self) -> bool {
         let scanning = self.snapshot.as_ref().is_some_and(|snapshot| snapshot.due().is_some());
-        self.shards_asked + self.segments_asked == 0 && self.agenda.is_empty() && !scanning
+        self.nothing_asked() && self.agenda.is_empty() && !scanning
+    }
+
+    fn nothing_asked(&self) -> bool {
+        self.shards_asked + self.segments_asked == 0
     }
 
     fn saw_server_time(&mut self, time: Option<Millis>, now: Now) {

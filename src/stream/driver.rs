@@ -264,7 +264,7 @@ impl Driver {
         front.ready = ready;
         // A stream that is ready from the first has nothing to announce.
         if ready && matches!(front.opened, Some(Ok(()))) {
-            front.log.inform(READY);
+            self.shared.log(&mut front, |log| log.inform(READY));
         }
         drop(front);
         (self.shared.wake)();
@@ -279,7 +279,7 @@ impl Driver {
                 }
             },
             Action::Warn(line) => {
-                self.shared.front().log.warn(line);
+                self.shared.log(&mut self.shared.front(), |log| log.warn(line));
                 (self.shared.wake)();
             }
             Action::Fail(error) => self.fail(error),

@@ -131,6 +131,7 @@ impl Stream {
             began: Instant::now(),
             wake,
             told: Notify::new(),
+            has_log: AtomicBool::new(false),
         });
         runtime::spawn(|root| {
             thread::supervise(plan, shared.clone(), receiver, Tokens { own: token.clone(), root })
@@ -263,12 +264,14 @@ impl Stream {
 
     /// Whether there are lines for the log.
     pub fn has_log(&self) -> bool {
-        !self.shared.front().log.is_empty()
+        self.shared.has_log.load(Ordering::Acquire)
     }
 
     /// Lines for the log since the last call.
     pub fn drain_log(&self) -> Vec<Line> {
-        self.shared.front().log.drain()
+        let mut front = self.shared.front();
+        self.shared.has_log.store(false, Ordering::Release);
+        front.log.drain()
     }
 
     fn last_words(&self) -> Option<LastWords> {

@@ -1,6 +1,7 @@
 //! What the consumer and the driver of a stream both see.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_schema::SchemaRef;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     /// Wakes the driver when there is something in `Front::told`. Waking a thread costs more than a
     /// turn of the consumer's loop, so it is done once for all that is told in a moment.
     pub(super) told: Notify,
+    /// Whether there are lines in `Front::log`, for a look without the lock.
+    pub(super) has_log: AtomicBool,
 }
 
 #[derive(Default)]
@@ -80,6 +83,12 @@ impl Front {
 impl Shared {
     pub(super) fn front(&self) -> MutexGuard<'_, Front> {
         self.front.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds lines to the log.
+    pub(super) fn log(&self, front: &mut Front, add: impl FnOnce(&mut Log)) {
+        add(&mut front.log);
+        self.has_log.store(true, Ordering::Release);
     }
 
     pub(super) fn run(&self) -> MutexGuard<'_, Option<Run>> {

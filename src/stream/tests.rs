@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod ahead;
 mod snapshot;
 
 use std::collections::VecDeque;
@@ -47,6 +48,7 @@ struct Script {
     describe: Mutex<VecDeque<Error>>,
     describes: AtomicUsize,
     enables: AtomicUsize,
+    fetches: AtomicUsize,
     silent: bool,
     table: TableDescription,
     view: Option<ViewType>,
@@ -62,6 +64,7 @@ impl Default for Script {
             describe: Mutex::default(),
             describes: AtomicUsize::default(),
             enables: AtomicUsize::default(),
+            fetches: AtomicUsize::default(),
             silent: false,
             table: table(),
             view: None,
@@ -109,6 +112,7 @@ impl Source for Script {
     }
 
     fn fetch<'a>(&'a self, _: &'a ShardId, _: &'a Cursor) -> source::Answer<'a, Page> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
         let step = self.steps.lock().unwrap().pop_front();
         Box::pin(async move {
             match step {
@@ -320,13 +324,16 @@ impl Consumer {
     }
 
     fn with(source: Arc<dyn Source>, keep: Keep, options: Options, enable_stream: bool) -> Self {
-        let plan = Plan {
-            source,
-            decoder: Box::new(|_, _| Ok(Box::new(Numbers::default()))),
-            keep,
-            options,
-            enable_stream,
-        };
+        let decoder: MakeDecoder = Box::new(|_, _| Ok(Box::new(Numbers::default())));
+        Self::of(Plan { source, decoder, keep, options, enable_stream })
+    }
+
+    fn decoding(source: Arc<dyn Source>, decoder: Box<dyn Decoder>, keep: Keep) -> Self {
+        let decoder: MakeDecoder = Box::new(|_, _| Ok(decoder));
+        Self::of(Plan { source, decoder, keep, options: options(true), enable_stream: false })
+    }
+
+    fn of(plan: Plan) -> Self {
         let changed = Arc::new((Mutex::new(0), Condvar::new()));
         let bell = changed.clone();
         let wake = move || {
