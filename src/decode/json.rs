@@ -12,7 +12,7 @@ pub(super) use self::text::Text;
 
 use self::brackets::Brackets;
 use self::text::hex4;
-use super::scan::{digits, is_plain, nested_len, specials};
+use super::scan::{is_plain, nested_len, specials};
 
 /// Why decoding stopped.
 #[derive(Debug)]
@@ -319,10 +319,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn digit_run(&mut self) -> Fallible<()> {
-        let length = match self.ahead() {
-            Some(block) if digits(block) != 0xFFFF => (!digits(block)).trailing_zeros() as usize,
-            _ => self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count(),
-        };
+        let length = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += length;
         if length == 0 { self.fault("a JSON value") } else { Ok(()) }
     }

@@ -379,22 +379,23 @@ impl Items for Table {
         self.schema.columns.iter().take(self.schema.keys).map(|key| key.name.clone()).collect()
     }
 
-    fn finish(&mut self, rows: usize, fields: &[Arc<Field>]) -> Result<Vec<ArrayRef>> {
+    fn finish(&mut self, rows: usize, fields: &[Arc<Field>], arrays: &mut Vec<ArrayRef>) -> Result<()> {
         let [new, old] = &mut self.images;
-        let columns = new.columns.iter_mut().zip(fields);
-        let arrays = columns.map(|(column, field)| column.finish(rows, field.data_type()));
-        let mut arrays = arrays.collect::<Result<Vec<_>>>()?;
-        if let Some(DataType::Struct(inner)) = fields.get(arrays.len()).map(|field| field.data_type()) {
-            let columns = old.columns.iter_mut().zip(inner);
-            let olds = columns.map(|(column, field)| column.finish(rows, field.data_type()));
-            let mut olds = olds.collect::<Result<Vec<_>>>()?;
+        for (column, field) in new.columns.iter_mut().zip(fields) {
+            arrays.push(column.finish(rows, field.data_type())?);
+        }
+        if let Some(DataType::Struct(inner)) = fields.get(new.columns.len()).map(|field| field.data_type()) {
+            let mut olds = Vec::with_capacity(inner.len());
+            for (column, field) in old.columns.iter_mut().zip(inner) {
+                olds.push(column.finish(rows, field.data_type())?);
+            }
             olds.push(old.rest.finish(rows)?);
             old.valid.pad(rows);
             let array = StructArray::try_new_with_length(inner.clone(), olds, old.valid.finish(), rows);
             arrays.push(Arc::new(array.map_err(disagree)?));
         }
         arrays.push(new.rest.finish(rows)?);
-        Ok(arrays)
+        Ok(())
     }
 
     fn state(&self) -> SchemaState {
