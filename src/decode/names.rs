@@ -170,7 +170,9 @@ impl Names {
     /// Where others stand already the name is left to the map.
     fn add_shortcut(&mut self, place: usize) {
         let token = self.tokens.get(place).filter(|token| (1..=BLOCK).contains(&token.bytes.len()));
-        let Some(first) = token.map(|token| Block::of(&token.block, token.bytes.len()).mixed()) else { return };
+        let Some(first) = token.map(|token| Block::of(&token.block, token.bytes.len()).mixed()) else {
+            return;
+        };
         let mut near = (first..first + NEAR).map(|spot| spot & (self.shortcuts.len() - 1));
         if let Some(spot) = near.find(|spot| self.shortcuts[*spot] == 0) {
             self.shortcuts[spot] = u16::try_from(place + 1).unwrap_or(0);

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::column::Column;
+use super::column::{Column, Fit};
 use super::image::Image;
 use super::json::{Cursor, Fallible, within};
 use super::names::{BLOCK, Names};
@@ -48,21 +48,6 @@ impl Waiting {
             *word |= 1 << (column % 64);
         }
     }
-
-    /// Takes the value of the first column that has one from `word` on: the column, its name and its value.
-    #[inline(always)]
-    pub(super) fn take(&mut self, word: &mut usize) -> Option<(usize, usize, usize)> {
-        loop {
-            let left = self.columns.get_mut(*word)?;
-            if *left != 0 {
-                let column = 64 * *word + left.trailing_zeros() as usize;
-                *left &= *left - 1;
-                let (name, value) = *self.places.get(column)?;
-                return Some((column, name, value));
-            }
-            *word += 1;
-        }
-    }
 }
 
 /// What is looked at of an attribute: its name, the type of its value, the value in quotes and what closes it.
@@ -74,7 +59,12 @@ impl Image {
     /// Passes attributes as long as they are usual ones that have a column, and notes where they stand; true when
     /// it passed the end of the item. Nothing in here waits for the search of a name: the next one is looked at
     /// while this one is searched.
-    fn pass_usual(&mut self, names: &Names, schema: (&[Slot], Range<usize>), cursor: &mut Cursor<'_>) -> bool {
+    fn pass_usual(
+        &mut self,
+        names: &Names,
+        schema: (&[Slot], Range<usize>),
+        cursor: &mut Cursor<'_>,
+    ) -> bool {
         let ((slots, keys), bytes, mut at) = (schema, cursor.bytes(), cursor.at);
         let mut closed = false;
         while let Some(text) = bytes.get(at..).and_then(|rest| rest.first_chunk::<AHEAD>())
@@ -82,7 +72,9 @@ impl Image {
         {
             let marks = Marks::of(text);
             let name = marks.name();
-            let Some(place) = text.first_chunk().and_then(|block| names.by_shortcut(block, name)) else { break };
+            let Some(place) = text.first_chunk().and_then(|block| names.by_shortcut(block, name)) else {
+                break;
+            };
             let Some((letter, length)) = marks.value(text, name) else { break };
             let Some(Slot::Column(number)) = slots.get(place).copied() else { break };
             if self.waiting.letters.get(number) != Some(&letter) {
@@ -193,13 +185,36 @@ impl Table {
     }
 
     fn take_waiting(&mut self, which: Which, row: usize, cursor: &Cursor<'_>) -> Fallible<()> {
-        let (mut value, mut word) = (cursor.clone(), 0);
-        while let Some((number, name, start)) = self.images[which as usize].waiting.take(&mut word) {
-            value.back_to(start);
-            if let Err(fault) = self.place(Spot { which, row, name }, number, &mut value) {
-                return Err(within(*fault, cursor.name_at(name)?));
+        let mut value = cursor.clone();
+        for word in 0..self.images[which as usize].waiting.columns.len() {
+            let mut left = self.images[which as usize].waiting.columns[word];
+            while left != 0 {
+                let number = 64 * word + left.trailing_zeros() as usize;
+                left &= left - 1;
+                let Image { waiting, columns, .. } = &mut self.images[which as usize];
+                let (name, start) = waiting.places[number];
+                value.back_to(start);
+                let fit = columns[number].push(row, &mut value);
+                if !matches!(fit, Ok(Fit::Yes)) {
+                    self.widen(Spot { which, row, name }, number, &mut value, (start, fit))?;
+                }
             }
         }
         Ok(())
+    }
+
+    #[cold]
+    fn widen(
+        &mut self,
+        spot: Spot,
+        number: usize,
+        value: &mut Cursor<'_>,
+        (start, fit): (usize, Fallible<Fit>),
+    ) -> Fallible<()> {
+        let taken = fit.and_then(|fit| self.misfit(spot, number, value, (start, fit)));
+        match taken {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(within(*fault, value.name_at(spot.name)?)),
+        }
     }
 }

@@ -113,7 +113,11 @@ impl Table {
 
     /// Takes the attribute at the cursor.
     #[inline(always)]
-    pub(super) fn attribute<const WITH_KEYS: bool>(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
+    pub(super) fn attribute<const WITH_KEYS: bool>(
+        &mut self,
+        spot: Spot,
+        cursor: &mut Cursor<'_>,
+    ) -> Fallible<()> {
         let image = &mut self.images[spot.which as usize];
         image.attributes += 1;
         let place = match self.schema.names.guess(cursor, &mut image.trail) {
@@ -167,7 +171,7 @@ impl Table {
 
     /// Puts a value into its column; widens the column or puts the value into the rest when it does not fit.
     #[inline(always)]
-    pub(super) fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+    fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let start = cursor.at;
         let column = &mut self.images[spot.which as usize].columns[number];
         if column.is_json() && self.options.old_image {
@@ -201,7 +205,7 @@ impl Table {
     }
 
     #[cold]
-    fn misfit(
+    pub(super) fn misfit(
         &mut self,
         spot: Spot,
         number: usize,

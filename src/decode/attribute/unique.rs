@@ -73,4 +73,3 @@ fn mark(token: &[u8]) -> u64 {
 pub(in super::super) fn duplicate<T>(name: Text<'_>) -> Fallible<T> {
     bad_record(format!("attribute {:?} stands twice in one map", name.lossy()))
 }
-

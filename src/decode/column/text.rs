@@ -120,7 +120,9 @@ impl BytesColumn {
         // SAFETY: `pad` puts a 0 before all offsets, each one behind it is the length of `bytes` when it was added,
         // and `truncate` shortens both alike: they never fall, and none is beyond the end. Every writer of a column
         // that ends here appends UTF-8, value by value. Tests and fuzzing take the checked way above.
-        Ok(Arc::new(unsafe { StringArray::new_unchecked(OffsetBuffer::new_unchecked(offsets), bytes, nulls) }))
+        Ok(Arc::new(unsafe {
+            StringArray::new_unchecked(OffsetBuffer::new_unchecked(offsets), bytes, nulls)
+        }))
     }
 
     pub(in super::super) fn finish_binary(&mut self, rows: usize) -> Result<ArrayRef> {

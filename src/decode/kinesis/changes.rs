@@ -67,7 +67,8 @@ impl Deliveries<'_> {
 /// Learns the keys from the change at the cursor, before anything of it is taken.
 fn learn_keys<I: Items>(rows: &mut RowDecoder<I>, cursor: &Cursor<'_>) -> Fallible<()> {
     let mut ahead = cursor.clone();
-    let envelope = Envelope::read(Origin::Kinesis, &mut rows.order, &mut ahead, |_, cursor| cursor.skip_value())?;
+    let envelope =
+        Envelope::read(Origin::Kinesis, &mut rows.order, &mut ahead, |_, cursor| cursor.skip_value())?;
     let Some(keys) = envelope.keys else { return bad_record("it has no Keys") };
     ahead.back_to(keys);
     rows.items.learn_keys(rows.rows, &mut ahead)

@@ -22,7 +22,11 @@ pub(in super::super) fn nested_len(bytes: &[u8]) -> Option<usize> {
 
 /// Inlined into each way, so that all of it is compiled for the processor the way is for.
 #[inline(always)]
-fn length(bytes: &[u8], shape: impl Fn(&[u8; 64]) -> Shape, prefix_xor: impl Fn(u64) -> u64) -> Option<usize> {
+fn length(
+    bytes: &[u8],
+    shape: impl Fn(&[u8; 64]) -> Shape,
+    prefix_xor: impl Fn(u64) -> u64,
+) -> Option<usize> {
     let (blocks, tail) = bytes.as_chunks::<64>();
     let mut nesting = Nesting::default();
     for (number, block) in blocks.iter().enumerate() {

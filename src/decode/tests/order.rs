@@ -23,7 +23,8 @@ fn usual(place: usize) -> BoxedStrategy<Value> {
 /// Up to 80 attributes with names and values, a few of another kind than usual, and how they are ordered.
 fn shuffled() -> impl Strategy<Value = Vec<(String, Value)>> {
     let attribute = (0usize..80).prop_flat_map(|place| {
-        (Just(place), prop_oneof![12 => usual(place), 1 => value()]).prop_map(|(place, value)| (known(place), value))
+        (Just(place), prop_oneof![12 => usual(place), 1 => value()])
+            .prop_map(|(place, value)| (known(place), value))
     });
     let item = prop::collection::vec(attribute, 0..60).prop_map(|attributes| {
         attributes.into_iter().collect::<std::collections::HashMap<_, _>>().into_iter().collect::<Vec<_>>()
@@ -32,11 +33,18 @@ fn shuffled() -> impl Strategy<Value = Vec<(String, Value)>> {
 }
 
 fn in_order(item: &[(String, Value)]) -> String {
-    joined(item.iter().map(|(name, value)| format!("{}:{}", super::properties::quoted(name), value.written())))
+    joined(
+        item.iter().map(|(name, value)| format!("{}:{}", super::properties::quoted(name), value.written())),
+    )
 }
 
 fn mode() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["{}", r#"{"max_columns":40}"#, r#"{"nested":"struct"}"#, r#"{"numbers":"float64"}"#])
+    prop::sample::select(vec![
+        "{}",
+        r#"{"max_columns":40}"#,
+        r#"{"nested":"struct"}"#,
+        r#"{"numbers":"float64"}"#,
+    ])
 }
 
 fn page_in_order(items: &[Vec<(String, Value)>]) -> Page {
