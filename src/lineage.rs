@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::broken;
-use crate::page::{HashKeys, Shard};
+use crate::page::{HashKeys, Millis, Shard};
 use crate::position::{SequenceNumber, ShardId};
 
 /// Complete listings in a row that must miss a shard before its absence is believed.
@@ -54,6 +54,8 @@ struct Node {
     starting: Option<SequenceNumber>,
     ending: Option<SequenceNumber>,
     hash_keys: Option<HashKeys>,
+    /// The service's time of the last listing that showed the shard open.
+    open_at: Option<Millis>,
     finished: bool,
     missed: Missed,
 }
@@ -88,11 +90,27 @@ impl ShardGraph {
         !known
     }
 
+    /// The shards of a listing, all of them observed, that it shows open were open at its time.
+    pub fn saw_open(&mut self, listed: &[Shard], at: Option<Millis>) {
+        for shard in listed {
+            let open = !self.is_closed(&shard.id) && self.children(&shard.id).next().is_none();
+            if let Some(node) = self.nodes.get_mut(&shard.id).filter(|_| open) {
+                node.open_at = node.open_at.max(at);
+            }
+        }
+    }
+
+    /// The service's time of the last listing that showed the shard open.
+    pub fn open_at(&self, id: &ShardId) -> Option<Millis> {
+        self.nodes.get(id)?.open_at
+    }
+
     /// Takes a shard from a checkpoint; what a listing says of it comes later, or never.
     pub fn remember(&mut self, id: &ShardId, parents: &[ShardId], finished: bool) {
         for parent in parents.iter().filter(|parent| !self.nodes.contains_key(*parent)) {
             // The shard itself may never be listed again, and must not wait for this parent for ever.
-            self.unseen.entry(parent.clone()).or_default();
+            let missed = Missed { apart: APART, ..Missed::default() };
+            self.unseen.entry(parent.clone()).or_insert(missed);
         }
         let mut node = Node::new(parents);
         node.finished = finished;
@@ -240,6 +258,7 @@ impl Node {
             starting: None,
             ending: None,
             hash_keys: None,
+            open_at: None,
             finished: false,
             missed: Missed { apart: APART, ..Missed::default() },
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::position::{SequenceNumber, ShardId};
 
 /// Milliseconds since 1970 by the *service's* clock, read from its answers.
@@ -123,6 +124,24 @@ impl StreamStatus {
 pub struct Opened {
     pub cursor: Cursor,
     pub server_time: Option<Millis>,
+}
+
+impl Opened {
+    /// At the iterator that GetShardIterator gave.
+    ///
+    /// # Errors
+    /// `BadPage`: there is none.
+    pub fn at(iterator: Option<&str>, shard: &ShardId, server_time: Option<Millis>) -> Result<Self> {
+        match iterator {
+            Some(iterator) if !iterator.is_empty() => {
+                Ok(Self { cursor: Cursor(iterator.into()), server_time })
+            }
+            _ => {
+                let message = format!("GetShardIterator of shard {shard} gave no iterator");
+                Err(Error::new(ErrorKind::BadPage, message).with_shard(shard))
+            }
+        }
+    }
 }
 
 /// Where a cursor is asked for. `Latest` never appears in a checkpoint.

@@ -37,11 +37,16 @@ RUST_STAGES = [
 PYTHON_STAGES = [
     "_native",
     "errors",
+    "checks",
+    "signatures",
     "checkpoint",
     "options",
     "url",
     "batch",
     "waiting",
+    "lifetime",
+    "ready",
+    "shards",
     "stream",
     "source",
     "dynamodb",
@@ -79,7 +84,8 @@ PURE_STAGES = {
 }
 # The same holds for single files of other stages.
 PURE_FILES = {
-    RUST / "writer" / name for name in ("plan.rs", "rows.rs", "json.rs", "moment.rs", "template.rs")
+    RUST / "writer" / name
+    for name in ("plan.rs", "rows.rs", "change.rs", "json.rs", "moment.rs", "template.rs")
 }
 IMPURE = re.compile(r"\.await\b|\basync\s+(?:fn|move)\b|\bInstant::now\b|\bSystemTime\b|\bthread::|\brand::")
 

@@ -11,6 +11,7 @@ from clicks import Clicks
 from lineages import HOUR, Lineages
 from services import Twin
 from shardarrow.cli import main
+from test_channel_kills import STREAM, Orders
 
 DENIED = {"kind": "error", "code": "AccessDeniedException", "message": "User: … is not authorized"}
 ALWAYS = 1000
@@ -262,6 +263,59 @@ def test_a_checkpoint_of_a_stream(clicks: Clicks, doctor: Doctor, tmp_path: Path
         assert sum(batch.num_rows for batch in stream) == 20
     code, checks = doctor("--checkpoint", path, source="kinesis://clicks")
     assert (code, checks["checkpoint"][0]) == (0, "ok")
+
+
+# A table whose changes come through Kinesis
+
+THROUGH = {
+    "DescribeTable": "dynamodb",
+    "DescribeStreamSummary": "kinesis",
+    "ListShards": "kinesis",
+    "GetShardIterator": "kinesis",
+    "GetRecords": "kinesis",
+    "Scan": "dynamodb",
+}
+
+
+@pytest.fixture
+def through(twin: Twin) -> str:
+    """Its URL."""
+    Orders(twin, "MICROSECOND").write(3)
+    return f"dynamodb://orders?changes=kinesis:{STREAM}"
+
+
+@pytest.mark.parametrize("flags", [[], ["--fan-out", "nobody"]], ids=["polling", "fan-out"])
+def test_all_is_well_with_changes_through_kinesis(through: str, doctor: Doctor, flags: list[str]) -> None:
+    code, checks = doctor(*flags, source=through)
+    assert (code, failing(checks)) == (0, [])
+    assert [checks[action] for action in THROUGH] == [("ok", "allowed")] * 6
+    assert ("SubscribeToShard" in checks) == bool(flags)
+    assert checks["shards"] == ("ok", "4 open, 0 closed")
+    assert "DescribeStream" not in checks and "view type" not in checks
+    assert "fan_out=" in checks["readers"][1]
+
+
+def test_a_table_that_sends_no_changes_there_is_no_missing_permission(
+    through: str, twin: Twin, doctor: Doctor
+) -> None:
+    twin.client("kinesis").create_stream(StreamName="other", ShardCount=1)
+    for stream, words in {"other": "enable-kinesis-streaming-destination", "nowhere": "there is no"}.items():
+        code, checks = doctor(source=f"dynamodb://orders?changes=kinesis:{stream}")
+        assert (code, failing(checks)) == (1, ["stream"])
+        assert words in checks["stream"][1]
+
+
+@pytest.mark.parametrize("action", THROUGH)
+def test_a_permission_for_changes_through_kinesis_that_is_missing_is_named(
+    through: str, twin: Twin, doctor: Doctor, action: str
+) -> None:
+    service = THROUGH[action]
+    twin.inject(f"Kinesis.{action}" if service == "kinesis" else action, DENIED, times=ALWAYS)
+    code, checks = doctor(source=through)
+    assert (code, failing(checks)) == (1, [action])
+    statement = json.loads(checks[action][1].split("policy: ")[1])
+    assert statement["Action"] == f"{service}:{action}"
+    assert statement["Resource"].endswith(f":stream/{STREAM}" if service == "kinesis" else ":table/orders")
 
 
 def test_a_line_for_people(orders: Lineages, twin: Twin, capsys: pytest.CaptureFixture[str]) -> None:

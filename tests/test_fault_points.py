@@ -7,6 +7,7 @@ import errno
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,88 +38,87 @@ def sample(scale: Callable[[int], int]) -> int:
     return 10**6 if scale(10) == 10 else SAMPLE
 
 
-@pytest.mark.bulk
-@pytest.mark.timeout(1200)
-def test_a_checkpoint_is_whole_at_each_call_of_the_store(
-    library: Path,
-    emulator: Emulator,
-    tables: Tables,
-    tmp_path: Path,
-    sample: int,
-    start_process: Callable[..., Any],
-    record_property: Callable[[str, object], None],
-) -> None:
-    table = tables.make(keys={"id": "S"})
-    tables.put(table, *({"id": {"S": f"key {n}"}, "n": {"N": str(n)}} for n in range(1, ROWS + 1)))
-    source = f"dynamodb://{table}?start=earliest&endpoint_url={emulator.endpoint_url}"
+@dataclass(frozen=True)
+class Subject:
+    """What is killed, a stream that commits to a store or a load in a mode; and what must hold afterwards."""
 
-    def command(directory: Path) -> list[str]:
-        script = [sys.executable, fault_points.__file__, source]
-        return [*script, str(directory / "orders.ckpt"), str(directory.with_suffix(".log"))]
+    what: str
+    table: str
+    source: str
+    tables: Tables
+    emulator: Emulator
+    start: Callable[..., Any]
+    log_among_files: bool = False
 
-    calls = calls_of(library, tmp_path, command, start_process)
-    chosen = fault_points.points(calls, sample, SEED)
-    kills = 0
-    for point in chosen:
-        directory = fresh(tmp_path)
-        mortal = Mortal(library, directory, start_process)
-        mortal.die_at(point, command(directory))
-        mortal.die_at(second(point), command(directory))
-        assert not mortal.die_at(Point(0), command(directory))
-        kills += mortal.kills
-        assert_taken_at_least_once(fault_points.seen(directory.with_suffix(".log")))
-    assert kills >= 0.8 * len(chosen)
-    for name, value in {"calls": len(calls), "points": len(chosen), "kills": kills}.items():
-        record_property(name, value)
+    def log(self, directory: Path) -> Path:
+        return directory / "said.log" if self.log_among_files else directory.with_suffix(".log")
+
+    def command(self, directory: Path) -> list[str]:
+        if self.what == "store":
+            script = [sys.executable, fault_points.__file__, self.source]
+            return [*script, str(directory / "orders.ckpt"), str(self.log(directory))]
+        load = [str(Path(sys.executable).with_name("shardarrow")), "load", self.source]
+        destination = f"duckdb:///{directory / 'shop.duckdb'}"
+        return [*load, destination, "--table", "orders", "--mode", self.what, *LOAD]
+
+    def assert_exact(self, directory: Path, where: object) -> None:
+        if self.what == "store":
+            assert_taken_at_least_once(fault_points.seen(self.log(directory)))
+            return
+        file = directory / "shop.duckdb"
+        load = Load(self.source, file, table="orders", mode=self.what, start=self.start)
+        if self.what == "mirror":
+            assert mirror_differences(load, self.tables.items(self.table)) == [], where
+        else:
+            assert_every_change_once(load, stream_records(self.emulator, self.table))
 
 
-def assert_taken_at_least_once(seen: fault_points.Seen) -> None:
-    """A run goes on behind what was committed, or behind what was being committed; and none is missing."""
-    for rows, committed, in_doubt in zip(seen.runs, seen.committed, seen.in_doubt, strict=True):
-        if rows:
-            first = rows[0]
-            assert first in (committed + 1, committed + in_doubt + 1)
-            assert rows == list(range(first, rows[-1] + 1))
-    assert max(rows[-1] for rows in seen.runs if rows) == ROWS
+@pytest.fixture
+def subject_of(
+    emulator: Emulator, tables: Tables, start_process: Callable[..., Any]
+) -> Callable[..., Subject]:
+    def subject_of(what: str, **options: Any) -> Subject:
+        table = tables.make(keys={"id": "S"})
+        if what == "store":
+            items = ({"id": {"S": f"key {n}"}, "n": {"N": str(n)}} for n in range(1, ROWS + 1))
+            tables.put(table, *items)
+        else:
+            put_and_delete(tables, table)
+        start = "snapshot" if what == "mirror" else "earliest"
+        source = f"dynamodb://{table}?start={start}&segments=1&endpoint_url={emulator.endpoint_url}"
+        return Subject(what, table, source, tables, emulator, start_process, **options)
+
+    return subject_of
+
+
+WHAT = pytest.mark.parametrize("what", ["store", "mirror", "append"])
 
 
 @pytest.mark.bulk
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("mode", ["mirror", "append"])
-def test_data_and_checkpoint_are_one_at_each_call_of_the_loader(
-    mode: str,
+@WHAT
+def test_killed_at_each_call_everything_is_there_once(
+    what: str,
     library: Path,
-    emulator: Emulator,
-    tables: Tables,
+    subject_of: Callable[..., Subject],
     tmp_path: Path,
     sample: int,
     start_process: Callable[..., Any],
     record_property: Callable[[str, object], None],
 ) -> None:
-    table = tables.make(keys={"id": "S"})
-    put_and_delete(tables, table)
-    start = "snapshot" if mode == "mirror" else "earliest"
-    source = f"dynamodb://{table}?start={start}&segments=1&endpoint_url={emulator.endpoint_url}"
-
-    def command(directory: Path) -> list[str]:
-        load = [str(Path(sys.executable).with_name("shardarrow")), "load", source]
-        return [*load, f"duckdb:///{directory / 'shop.duckdb'}", "--table", "orders", "--mode", mode, *LOAD]
-
-    calls = calls_of(library, tmp_path, command, start_process)
+    """For a store alone: at least once, and none is missing."""
+    subject = subject_of(what)
+    calls = calls_of(library, tmp_path, subject.command, start_process)
     chosen = fault_points.points(calls, sample, SEED)
     kills = 0
     for point in chosen:
         directory = fresh(tmp_path)
         mortal = Mortal(library, directory, start_process)
-        mortal.die_at(point, command(directory))
-        mortal.die_at(second(point), command(directory))
-        assert not mortal.die_at(Point(0), command(directory))
+        mortal.die_at(point, subject.command(directory))
+        mortal.die_at(second(point), subject.command(directory))
+        assert not mortal.die_at(Point(0), subject.command(directory))
         kills += mortal.kills
-        load = Load(source, directory / "shop.duckdb", table="orders", mode=mode, start=start_process)
-        if mode == "mirror":
-            assert mirror_differences(load, tables.items(table)) == [], point
-        else:
-            assert_every_change_once(load, stream_records(emulator, table))
+        subject.assert_exact(directory, point)
     assert kills >= 0.8 * len(chosen)
     for name, value in {"calls": len(calls), "points": len(chosen), "kills": kills}.items():
         record_property(name, value)
@@ -127,86 +127,49 @@ def test_data_and_checkpoint_are_one_at_each_call_of_the_loader(
 @pytest.mark.bulk
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO], ids=["disk full", "input/output error"])
-@pytest.mark.parametrize("what", ["store", "mirror", "append"])
+@WHAT
 def test_a_disk_that_fails_is_an_error_and_nothing_is_lost(
     what: str,
     error: int,
     library: Path,
-    emulator: Emulator,
-    tables: Tables,
+    subject_of: Callable[..., Subject],
     tmp_path: Path,
     sample: int,
     start_process: Callable[..., Any],
 ) -> None:
     """From some call on nothing can be written; then there is room again."""
-    table = tables.make(keys={"id": "S"})
-    start = "snapshot" if what == "mirror" else "earliest"
-    source = f"dynamodb://{table}?start={start}&segments=1&endpoint_url={emulator.endpoint_url}"
-    if what == "store":
-        tables.put(table, *({"id": {"S": f"key {n}"}, "n": {"N": str(n)}} for n in range(1, ROWS + 1)))
-    else:
-        put_and_delete(tables, table)
-
-    def command(directory: Path) -> list[str]:
-        if what == "store":
-            script = [sys.executable, fault_points.__file__, source]
-            return [*script, str(directory / "orders.ckpt"), str(directory.with_suffix(".log"))]
-        load = [str(Path(sys.executable).with_name("shardarrow")), "load", source]
-        return [*load, f"duckdb:///{directory / 'shop.duckdb'}", "--table", "orders", "--mode", what, *LOAD]
-
-    calls = calls_of(library, tmp_path, command, start_process)
+    subject = subject_of(what)
+    calls = calls_of(library, tmp_path, subject.command, start_process)
     whole = [point for point in fault_points.points(calls, sample, SEED + error) if not point.torn]
     failures = 0
     for point in whole[: max(2, sample // 3)]:
         directory = fresh(tmp_path)
         mortal = Mortal(library, directory, start_process)
-        said = mortal.fail_from(point, error, command(directory))
+        said = mortal.fail_from(point, error, subject.command(directory))
         failures += bool(said)
         assert not said or "shop.duckdb" in said or "orders.ckpt" in said, said
-        assert not mortal.die_at(Point(0), command(directory))
-        if what == "store":
-            assert_taken_at_least_once(fault_points.seen(directory.with_suffix(".log")))
-            continue
-        load = Load(source, directory / "shop.duckdb", table="orders", mode=what, start=start_process)
-        if what == "mirror":
-            assert mirror_differences(load, tables.items(table)) == [], point
-        else:
-            assert_every_change_once(load, stream_records(emulator, table))
+        assert not mortal.die_at(Point(0), subject.command(directory))
+        subject.assert_exact(directory, point)
     assert failures
 
 
 @pytest.mark.bulk
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("what", ["store", "mirror", "append"])
+@WHAT
 def test_a_loss_of_power_at_any_call_loses_nothing_that_was_synced(
     what: str,
     library: Path,
-    emulator: Emulator,
-    tables: Tables,
+    subject_of: Callable[..., Subject],
     tmp_path: Path,
     scale: Callable[[int], int],
     start_process: Callable[..., Any],
     record_property: Callable[[str, object], None],
 ) -> None:
     """The files are made anew as they may be when the power fails, and the process goes on with them."""
-    table = tables.make(keys={"id": "S"})
-    start = "snapshot" if what == "mirror" else "earliest"
-    source = f"dynamodb://{table}?start={start}&segments=1&endpoint_url={emulator.endpoint_url}"
-    if what == "store":
-        tables.put(table, *({"id": {"S": f"key {n}"}, "n": {"N": str(n)}} for n in range(1, ROWS + 1)))
-    else:
-        put_and_delete(tables, table)
-
-    def command(directory: Path) -> list[str]:
-        if what == "store":
-            script = [sys.executable, fault_points.__file__, source]
-            # The log is among the files, so that the journal says what was committed at which call.
-            return [*script, str(directory / "orders.ckpt"), str(directory / "said.log")]
-        load = [str(Path(sys.executable).with_name("shardarrow")), "load", source]
-        return [*load, f"duckdb:///{directory / 'shop.duckdb'}", "--table", "orders", "--mode", what, *LOAD]
-
+    # The journal then says what was committed at which call.
+    subject = subject_of(what, log_among_files=True)
     first = fresh(tmp_path)
-    Mortal(library, first, start_process).journal(command(first), tmp_path / "journal")
+    Mortal(library, first, start_process).journal(subject.command(first), tmp_path / "journal")
     steps = power_loss.steps(tmp_path / "journal")
     chance = random.Random(SEED)
     losses = scale(60)
@@ -218,18 +181,21 @@ def test_a_loss_of_power_at_any_call_loses_nothing_that_was_synced(
             disk.take(step)
         disk.lose_power(directory, chance)
         log = "".join(step.data.decode() for step in steps[:at] if step.name == "said.log")
-        (directory / "said.log").write_text(log if what == "store" else "", encoding="utf-8")
-        assert not Mortal(library, directory, start_process).die_at(Point(0), command(directory)), at
-        if what == "store":
-            assert_taken_at_least_once(fault_points.seen(directory / "said.log"))
-            continue
-        load = Load(source, directory / "shop.duckdb", table="orders", mode=what, start=start_process)
-        if what == "mirror":
-            assert mirror_differences(load, tables.items(table)) == [], at
-        else:
-            assert_every_change_once(load, stream_records(emulator, table))
+        subject.log(directory).write_text(log if what == "store" else "", encoding="utf-8")
+        assert not Mortal(library, directory, start_process).die_at(Point(0), subject.command(directory)), at
+        subject.assert_exact(directory, at)
     record_property("calls", len(steps))
     record_property("losses", losses)
+
+
+def assert_taken_at_least_once(seen: fault_points.Seen) -> None:
+    """A run goes on behind what was committed, or behind what was being committed; and none is missing."""
+    for rows, committed, in_doubt in zip(seen.runs, seen.committed, seen.in_doubt, strict=True):
+        if rows:
+            first = rows[0]
+            assert first in (committed + 1, committed + in_doubt + 1)
+            assert rows == list(range(first, rows[-1] + 1))
+    assert max(rows[-1] for rows in seen.runs if rows) == ROWS
 
 
 def put_and_delete(tables: Tables, table: str) -> None:

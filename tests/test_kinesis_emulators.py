@@ -21,7 +21,9 @@ from targets import TARGETS, Target
 import shardarrow as sa
 from clicks import Records, by_key, numbers
 from lineages import rows_of
-from services import ROOT
+from mortal import Load, mirror_differences
+from services import ROOT, Twin
+from test_channel_kills import STREAM, Orders
 
 POLLED = ["ministack", "ferrokinesis", "kinesis-local"]
 # Without ministack, which deletes a parent with its unread records.
@@ -189,6 +191,35 @@ def test_a_stream_resharded_while_it_is_pushed(running: Target) -> None:
             if len(found) >= 350:
                 break
     assert by_key(found) == records.written()
+
+
+@pytest.mark.optional(_reason)
+@pytest.mark.parametrize("running", ["ferrokinesis"], indirect=True)
+@pytest.mark.parametrize("fan_out", [None, "app"], ids=["polled", "pushed"])
+def test_a_table_that_is_scanned_and_its_changes(
+    running: Target, fan_out: str | None, twin: Twin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is the fake one; its changes are carried on into a stream of that name at the emulator."""
+    orders = Orders(twin, "MICROSECOND")
+    # The fake table knows the stream of another account.
+    unknown = {"kind": "error", "code": "UnknownOperationException", "message": "not asked here"}
+    twin.inject("DescribeKinesisStreamingDestination", unknown, times=100)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", twin.endpoint_url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", running.endpoint_url)
+    orders.write(100)
+    orders.arrive()
+    changes = sa.kinesis(STREAM, endpoint_url=twin.endpoint_url).read()
+    with sa.KinesisWriter(STREAM, data="data", create=True, shards=3) as writer:
+        writer.write(changes)
+    source = sa.dynamodb("orders", changes=f"kinesis:{STREAM}", fan_out=fan_out)
+    destination = f"duckdb:///{tmp_path}/shop.duckdb"
+    report = sa.load(source, destination, table="orders", follow=False)
+    running.client("kinesis").delete_stream(StreamName=STREAM, EnforceConsumerDeletion=True)
+    assert report.ready and report.snapshot.scanned == len(orders.items())
+    assert writer.report.written == changes.num_rows > 100
+    load = Load("", tmp_path / "shop.duckdb", table="orders", mode="mirror", start=print)
+    assert load.changes() == report.snapshot.scanned + changes.num_rows
+    assert mirror_differences(load, orders.items()) == []
 
 
 @pytest.mark.optional(_reason)

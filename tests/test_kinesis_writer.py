@@ -185,10 +185,13 @@ def test_a_refusal_for_good_ends_the_writer(twin: Twin, writer: Write) -> None:
 
 
 def test_patience_is_bounded(twin: Twin, writer: Write) -> None:
-    twin.control("knobs", set={"kinesis": {"put_fail_share": 1.0}})
     impatient = writer(partition_key="user", stall_timeout=0.3)
-    with pytest.raises(sa.ServiceError, match=r"row 0 with partition key \"user-0\""), impatient:
-        impatient.write(rows(1))
+    late = pytest.raises(sa.ServiceError, match=r"for 0\.3 s .* row 1 \(of everything written\) .*\"late\"")
+    with late, impatient:
+        impatient.write(pa.table({"user": ["early"]}))
+        impatient.flush()
+        twin.control("knobs", set={"kinesis": {"put_fail_share": 1.0}})
+        impatient.write(pa.table({"user": ["late"]}))
 
 
 def test_a_row_that_cannot_be_written_is_named_and_the_rest_stays_usable(twin: Twin, writer: Write) -> None:

@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 import shardarrow as sa
 from services import Item, Tables
-from shardarrow import stream as stream_module
+from shardarrow import ready as ready_module
 from shardarrow.cli import main
 from shardarrow.demo.emulator import Emulator
 
@@ -234,7 +234,7 @@ def test_an_empty_table_is_ready_with_nobody_taking(orders: Make) -> None:
 def test_waiting_for_ready_while_nobody_takes_says_so(
     orders: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(ready_module, "_PATIENCE", 0.05)
     with orders(3).stream(settle=0.1, poll_interval=0.01) as stream:
         began = time.monotonic()
         with pytest.raises(TimeoutError, match="batches are taken"):
@@ -248,7 +248,7 @@ def test_waiting_for_ready_while_nobody_takes_says_so(
 async def test_waiting_for_ready_in_a_loop_says_so_as_well(
     orders: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(ready_module, "_PATIENCE", 0.05)
     async with orders(3).stream(settle=0.1, poll_interval=0.01) as stream:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):

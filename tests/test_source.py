@@ -1,10 +1,12 @@
 """Sources, their options and their URLs: what can be said without connecting."""
 
 import datetime
+import inspect
 import json
 import pickle
 import subprocess
 import sys
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 import shardarrow as sa
 from shardarrow import errors
+from shardarrow.source import Source
 
 TABLE_ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
 STREAM_ARN = f"{TABLE_ARN}/stream/2026-01-01T00:00:00.000"
@@ -47,8 +50,19 @@ def test_names_that_do_not_work_yet_are_absent() -> None:
         assert name not in sa.__all__
         with pytest.raises(AttributeError):
             getattr(sa, name)
-    with pytest.raises(TypeError):
-        sa.dynamodb("orders", fan_out="reader")  # type: ignore[call-arg]
+
+
+def test_an_unknown_option_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(TypeError, match=r"dynamodb.*'enable_streams'; did you mean 'enable_stream'"):
+        sa.dynamodb("orders", enable_streams=True)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"kinesis.*'fanout'; did you mean 'fan_out'"):
+        sa.kinesis("clicks", fanout="app")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"KinesisWriter.*'regin'; did you mean 'region'"):
+        sa.KinesisWriter("clicks", regin="eu-west-1")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'partitionkey'; did you mean 'partition_key'"):
+        sa.KinesisWriter("clicks", partitionkey="user")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'reading'"):
+        sa.kinesis("clicks", reading={})  # type: ignore[call-arg]
 
 
 def test_the_repr_shows_what_was_given_and_no_secret() -> None:
@@ -317,6 +331,9 @@ def test_a_secret_in_a_url_keeps_its_plus_and_slash() -> None:
         ("dynamodb://orders?region", "has no value"),
         ("dynamodb://orders?region=a&region=b", "twice"),
         ("dynamodb://", "names no table"),
+        ("kinesis://", 'names no stream; write "kinesis://STREAM"'),
+        ("kinesis+dms://x", "kinesis+dynamodb+cdc"),
+        ("kinesis://clicks?start=2026-11-21T12:00:00", "such as 2026-11-21T12:00:00Z"),
         ("dynamo://orders", "'dynamodb'"),
         ("orders", "dynamodb://"),
         ("dynamodb://orders?old_image=perhaps", "true or false"),
@@ -405,3 +422,18 @@ def test_an_error_of_the_core_carries_what_lies_below_it() -> None:
     assert isinstance(error, sa.ThrottledError)
     assert (str(error), error.retryable, error.code) == ("slow down", True, "Throttling")
     assert (str(error.__cause__), str(error.__cause__.__cause__)) == ("one", "two")  # type: ignore[union-attr]
+
+
+def test_help_and_completion_name_every_option() -> None:
+    for function in (sa.dynamodb, sa.kinesis):
+        shown = inspect.signature(function).parameters
+        made = function("orders")
+        assert set(shown) <= {field.name for field in fields(made)}
+        for option in (field.name for field in fields(Source)):
+            assert shown[option].default == getattr(made, option), option
+    stream = inspect.signature(Source.stream).parameters
+    for function in (Source.read, Source.read_async, sa.load, sa.load_async):
+        options = set(inspect.signature(function).parameters) & set(stream) - {"self"}
+        assert "memory_limit" in options
+        assert all(inspect.signature(function).parameters[o].default == stream[o].default for o in options)
+    assert "region" in inspect.signature(sa.KinesisWriter).parameters

@@ -12,6 +12,7 @@ import pytest
 import shardarrow as sa
 from mortal import Load, mirror_differences
 from services import Twin
+from shardarrow.cli import main
 from test_channel_kills import STREAM, Orders
 
 FAST = {"settle": 0.5, "poll_interval": 0.1}
@@ -19,7 +20,16 @@ FAST = {"settle": 0.5, "poll_interval": 0.1}
 
 @pytest.fixture
 def orders(twin: Twin) -> Orders:
+    # Who follows a reader that was killed would wait for five seconds.
+    twin.control("knobs", set={"kinesis": {"takeover_ms": 200}})
     return Orders(twin, "MICROSECOND")
+
+
+@pytest.fixture(params=[None, "app"], ids=["polled", "pushed"])
+def fan_out(request: pytest.FixtureRequest) -> str | None:
+    """How the changes come."""
+    consumer: str | None = request.param
+    return consumer
 
 
 def source(orders: Orders, **options: Any) -> sa.Source:
@@ -27,8 +37,10 @@ def source(orders: Orders, **options: Any) -> sa.Source:
     return sa.dynamodb("orders", **{**where, **options})
 
 
-def mirror(orders: Orders, file: Path, **options: Any) -> Any:
-    return sa.load(source(orders), f"duckdb:///{file}", table="orders", follow=False, **FAST, **options)
+def mirror(orders: Orders, file: Path, fan_out: str | None = None, **options: Any) -> Any:
+    return sa.load(
+        source(orders, fan_out=fan_out), f"duckdb:///{file}", table="orders", follow=False, **FAST, **options
+    )
 
 
 def differences(orders: Orders, file: Path) -> list[str]:
@@ -36,16 +48,18 @@ def differences(orders: Orders, file: Path) -> list[str]:
     return mirror_differences(load, orders.items())
 
 
-def test_items_that_never_change_are_there_and_the_others_follow(orders: Orders, tmp_path: Path) -> None:
+def test_items_that_never_change_are_there_and_the_others_follow(
+    orders: Orders, tmp_path: Path, fan_out: str | None
+) -> None:
     file = tmp_path / "shop.duckdb"
     orders.write(200)
     orders.twin.control("advance", ms=25 * 3600 * 1000)  # the stream has forgotten all of it
     orders.write(20)
-    report = mirror(orders, file)
+    report = mirror(orders, file, fan_out)
     assert report.ready and report.from_snapshot
     orders.write(100)
     orders.arrive()
-    report = mirror(orders, file)
+    report = mirror(orders, file, fan_out)
     assert report.resumed
     assert differences(orders, file) == []
     assert "did not start with a snapshot" not in repr(report)
@@ -72,11 +86,15 @@ def test_a_change_that_comes_hours_late_does_not_stand_above_the_scan(orders: Or
 
 @pytest.mark.timeout(300)
 def test_killed_while_scanning_and_following(
-    orders: Orders, tmp_path: Path, start_process: Callable[..., "subprocess.Popen[str]"]
+    orders: Orders,
+    tmp_path: Path,
+    fan_out: str | None,
+    start_process: Callable[..., "subprocess.Popen[str]"],
 ) -> None:
     orders.write(400)
     orders.twin.control("knobs", set={"scan_units_per_second": 40})
     url = f"dynamodb://orders?changes=kinesis:{STREAM}&segments=3&endpoint_url={orders.twin.endpoint_url}"
+    url += f"&fan_out={fan_out}" if fan_out else ""
     load = Load(url, tmp_path / "shop.duckdb", table="orders", mode="mirror", start=start_process)
     moments = random.Random(5)
     for kill in range(6):
@@ -91,23 +109,70 @@ def test_killed_while_scanning_and_following(
     load.finish("--settle", "1")
     assert load.snapshot()["ready"]
     assert mirror_differences(load, orders.items()) == []
+    assert called(orders, "GetRecords") == 0 if fan_out else called(orders, "SubscribeToShard") == 0
 
 
-def test_after_a_loss_the_table_is_scanned_again(orders: Orders, tmp_path: Path) -> None:
+def called(orders: Orders, operation: str) -> int:
+    counters = orders.twin.control("counters")["counters"]
+    return int(counters.get(f"Kinesis.{operation}", {"calls": 0})["calls"])
+
+
+def consumers(orders: Orders) -> list[str]:
+    kinesis = orders.twin.client("kinesis")
+    arn = kinesis.describe_stream_summary(StreamName=STREAM)["StreamDescriptionSummary"]["StreamARN"]
+    return [found["ConsumerName"] for found in kinesis.list_stream_consumers(StreamARN=arn)["Consumers"]]
+
+
+def test_polling_and_pushing_go_on_from_each_other(orders: Orders, tmp_path: Path) -> None:
+    file = tmp_path / "shop.duckdb"
+    for fan_out in ("app", None, "app"):
+        orders.write(60)
+        orders.arrive()
+        mirror(orders, file, fan_out)
+    assert differences(orders, file) == []
+
+
+def test_the_consumer_stays_until_it_is_deregistered(orders: Orders) -> None:
+    orders.write(10)
+    orders.arrive()
+    pushed = source(orders, fan_out="app")
+    assert pushed.read().num_rows == len(orders.items())
+    assert consumers(orders) == [], "a scan alone needs no consumer"
+    with pushed.stream(follow=False, **FAST) as stream:
+        assert sum(batch.num_rows for batch in stream) > 10
+    assert called(orders, "GetRecords") == 0 and consumers(orders) == ["app"]
+    pushed.deregister()
+    assert consumers(orders) == []
+    with pytest.raises(sa.UsageError, match="no fan_out"):
+        source(orders).deregister()
+
+
+def test_the_command_line_deregisters_it(orders: Orders, capsys: pytest.CaptureFixture[str]) -> None:
+    with source(orders, fan_out="app").stream(follow=False, **FAST) as stream:
+        assert not list(stream)
+    url = f"dynamodb://orders?changes=kinesis:{STREAM}&endpoint_url={orders.twin.endpoint_url}"
+    assert main(["deregister", url]) == 2
+    assert consumers(orders) == ["app"]
+    assert main(["deregister", f"{url}&fan_out=app"]) == 0
+    assert f"consumer app of {STREAM} is deregistered" in capsys.readouterr().err
+    assert consumers(orders) == []
+
+
+def test_after_a_loss_the_table_is_scanned_again(orders: Orders, tmp_path: Path, fan_out: str | None) -> None:
     """The stream forgot changes, among them deletes; late copies of older ones change nothing any more."""
     file = tmp_path / "shop.duckdb"
     orders.write(150)
-    mirror(orders, file)
+    mirror(orders, file, fan_out)
     orders.write(150, deletes=0.5)
     orders.twin.control("advance", ms=26 * 3600 * 1000)
     orders.write(20)
     with pytest.raises(sa.GapError):
-        mirror(orders, file)
-    report = mirror(orders, file, on_gap="resnapshot")
+        mirror(orders, file, fan_out)
+    report = mirror(orders, file, fan_out, on_gap="resnapshot")
     assert report.epoch == 2 and report.ready and report.swept > 0
     orders.write(60)
     orders.arrive()
-    mirror(orders, file)
+    mirror(orders, file, fan_out)
     assert differences(orders, file) == []
 
 
@@ -146,6 +211,8 @@ def test_a_table_that_sends_nothing_there_is_refused(orders: Orders, tmp_path: P
         ({"changes": "kinesis:s", "enable_stream": True}, "enable_stream"),
         ({"changes": "kinesis:s", "late_margin": 10}, "late_margin"),
         ({"changes": "kinesis:s", "start": "sometime"}, "start"),
+        ({"changes": "kinesis:s", "fan_out": ""}, "fan_out"),
+        ({"fan_out": "app"}, "fan_out='app'.*changes="),
     ],
 )
 def test_options_that_cannot_work_are_named(options: dict[str, Any], named: str) -> None:
@@ -156,3 +223,5 @@ def test_options_that_cannot_work_are_named(options: dict[str, Any], named: str)
 def test_a_url_says_the_same() -> None:
     found = sa.source("dynamodb://orders?changes=kinesis:orders-cdc&late_margin=600")
     assert repr(found) == "dynamodb('orders', changes='kinesis:orders-cdc', late_margin=600.0)"
+    found = sa.source("dynamodb://orders?changes=kinesis:orders-cdc&fan_out=app")
+    assert repr(found) == "dynamodb('orders', fan_out='app', changes='kinesis:orders-cdc')"

@@ -76,7 +76,10 @@ def test_every_start(query: str, start: object) -> None:
         (f"{SCHEME}h/s?seqno=1", "start=seqno-at"),
         (f"{SCHEME}h/s?batch-size=many", "batch-size"),
         (f"{SCHEME}h/s?create=maybe", "create"),
+        (f"{SCHEME}h/s?batch-size=0", "batch-size=0"),
         (f"{SCHEME}h/s?create-shards=0", "create-shards"),
+        (f"{SCHEME}h/s?once=true", "--once"),
+        (f"{SCHEME}h/s?checkpointer=cratedb", "keeps its checkpoint"),
         (f"{SCHEME}h/s?idle-sleep=-1", "idle-sleep"),
         (f"{SCHEME}h/s?buffer_time=1", "did you mean 'buffer-time'"),
         (f"{SCHEME}h/s?region", "region"),
@@ -98,6 +101,7 @@ def test_the_credentials_are_in_no_repr_and_in_no_error() -> None:
 
 
 def test_it_is_a_source_like_any_other() -> None:
+    assert repr(sa.source(f"{SCHEME}aws/orders-cdc")) == "kinesis('orders-cdc', format='dynamodb')"
     source = sa.source(WHOLE)
     assert "hidden" not in repr(source).lower()
     config = json.loads(str(source.stream(memory_limit="100MB")._config))

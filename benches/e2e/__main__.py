@@ -16,7 +16,9 @@ SERVICES = ["streams", "scan"]
 KINESIS = ["dynamodb", "json"]
 
 
-def measures(tools: Tools, rounds: int, stack: ExitStack) -> dict[str, Callable[[], list[Table]]]:
+def measures(
+    tools: Tools, rounds: int, seconds: float, stack: ExitStack
+) -> dict[str, Callable[[], list[Table]]]:
     """What can be measured, by name."""
     rust = stack.enter_context(Worker(tools.bench, "work"))
     boto3 = stack.enter_context(Worker(tools.ours, CHILDREN / "boto3_decode.py", tools.bench))
@@ -28,8 +30,9 @@ def measures(tools: Tools, rounds: int, stack: ExitStack) -> dict[str, Callable[
         "order": lambda: [decode.random_order(rust, rounds)],
         "fixed": lambda: [decode.fixed_cost(rust, rounds)],
         "shard": lambda: whole.one_shard(tools, few),
+        "kinesis": lambda: [whole.kinesis(tools, 3)],
         "shards": lambda: [whole.many_shards(tools, 3)],
-        "memory": lambda: [whole.memory(tools, 20)],
+        "memory": lambda: [whole.memory(tools, seconds)],
         "ready": lambda: [whole.ready_batches(tools, 3)],
         "latency": lambda: [whole.latency(tools)],
         "cost": lambda: [whole.cost(tools)],
@@ -61,6 +64,7 @@ def main() -> None:
     parser.add_argument("--ours", type=Path, required=True, help="Python with the wheel")
     parser.add_argument("--relay", type=Path, required=True, help="Python with cratedb-toolkit")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=20, help="how long memory is watched")
     parser.add_argument("--only", help="names, with commas; nothing is written then")
     given = parser.parse_args()
     tools = Tools(
@@ -69,7 +73,7 @@ def main() -> None:
     begun = time.monotonic()
     tables: list[Table] = []
     with ExitStack() as stack:
-        for name, measure in measures(tools, given.rounds, stack).items():
+        for name, measure in measures(tools, given.rounds, given.seconds, stack).items():
             if not given.only or name in given.only.split(","):
                 print(name, flush=True)
                 tables += measure()

@@ -42,7 +42,8 @@ from shardarrow.errors import (
     UsageError,
 )
 from shardarrow.kinesis import kinesis
-from shardarrow.source import Shard, Source
+from shardarrow.shards import Shard
+from shardarrow.source import Source
 from shardarrow.stream import Stream
 from shardarrow.writer import KinesisWriter, WriterReport
 

@@ -10,7 +10,8 @@ from shardarrow import url
 from shardarrow.dynamodb import DynamoDB
 from shardarrow.errors import UsageError
 from shardarrow.kinesis import Kinesis
-from shardarrow.source import TIMEOUTS, Source
+from shardarrow.options import TIMEOUTS
+from shardarrow.source import Source
 
 _Converters = Mapping[str, Callable[[str, str], object]]
 
@@ -30,7 +31,7 @@ def source(text: str) -> Source:
     """
     if text.startswith(f"{url.TOOLKIT_SCHEME}://"):
         return _of_toolkit(text)
-    scheme, name, options = url.parse(text, ["dynamodb", "kinesis", "kinesis+dynamodb"])
+    scheme, name, options = url.parse(text, ["dynamodb", "kinesis", "kinesis+dynamodb", url.TOOLKIT_SCHEME])
     if scheme == "dynamodb":
         return DynamoDB(table=name, **url.convert(options, _OF_TABLE))  # type: ignore[arg-type]
     if scheme == "kinesis+dynamodb" and options.setdefault("format", "dynamodb") != "dynamodb":
@@ -41,16 +42,21 @@ def source(text: str) -> Source:
 def _of_toolkit(text: str) -> Source:
     """The form of CrateDB's toolkit; see `url.toolkit`."""
     said = url.toolkit(text)
-    reading, shards = said.reading, said.create_shards
+    reading, shards = said.reading or None, said.create_shards
     return Kinesis(name=said.stream, reading=reading, create_shards=shards, **said.source)  # type: ignore[arg-type]
 
 
 def _start_of_stream(option: str, value: str) -> object:
     """As for a table, or a moment."""
     try:
-        return datetime.datetime.fromisoformat(value)
+        moment = datetime.datetime.fromisoformat(value)
     except ValueError:
         return url.start(option, value)
+    if moment.tzinfo is None:
+        raise UsageError(
+            f"{option}={value} in the URL has no time zone; say which it is, such as {moment.isoformat()}Z"
+        )
+    return moment
 
 
 def _converters(kind: type[Source], named: str) -> dict[str, Callable[[str, str], object]]:

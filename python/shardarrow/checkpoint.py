@@ -176,3 +176,33 @@ class LoaderState:
     checkpoint: str
     gaps: list[str]
     quarantined: list[tuple[str, str | None, bytes, str]]
+
+
+Checkpoint = str | os.PathLike[str] | SqliteStore | MemoryStore | None
+
+
+def store(checkpoint: Checkpoint) -> SqliteStore | MemoryStore:
+    """The store meant by `checkpoint=`.
+
+    Raises:
+        UsageError: It is neither a path nor a store.
+    """
+    match checkpoint:
+        case None:
+            return MemoryStore()
+        case SqliteStore() | MemoryStore():
+            return checkpoint
+        case str() | os.PathLike():
+            return SqliteStore(checkpoint)
+    raise UsageError(f"checkpoint={checkpoint!r} must be a path, a store, or None")
+
+
+def consumer(name: object) -> str:
+    """The consumer's name in a store.
+
+    Raises:
+        UsageError: It is empty, or not text.
+    """
+    if not isinstance(name, str) or not name:
+        raise UsageError(f"name={name!r} must be a text that names this consumer in its store")
+    return name

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Unpack
 
 from shardarrow.errors import UsageError
 from shardarrow.options import (
-    ArrowSchema,
     KinesisStart,
+    SourceOptions,
     Start,
     kinesis_start_config,
     late_margin_config,
@@ -19,7 +19,8 @@ from shardarrow.options import (
     start_config,
     stream_config,
 )
-from shardarrow.source import Source
+from shardarrow.signatures import names_options
+from shardarrow.source import DEFAULTS, Source
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
@@ -56,6 +57,11 @@ class DynamoDB(Source):
 
     def _check_changes(self) -> None:
         if self.changes is None:
+            if self.fan_out is not None:
+                raise UsageError(
+                    f"fan_out={self.fan_out!r} is about a Kinesis stream, and DynamoDB Streams push nothing; "
+                    'add changes="kinesis:STREAM" when the table sends its changes to one'
+                )
             return
         scheme, _, name = str(self.changes).partition(":")
         if scheme != "kinesis" or not name:
@@ -74,8 +80,7 @@ class DynamoDB(Source):
             )
 
     @property
-    def _channel(self) -> str | None:
-        """The Kinesis stream through which changes come, by its name or its ARN."""
+    def _kinesis_stream(self) -> str | None:
         return None if self.changes is None else self.changes.partition(":")[2]
 
     def _start_config(self) -> object:
@@ -113,14 +118,19 @@ class DynamoDB(Source):
             "enable_stream": self.enable_stream,
             "connection": self._connection_config(),
         }
-        if self._channel is None:
+        if self._kinesis_stream is None:
             return {"dynamodb": table}
-        stream = {"stream": self._channel, "keys": [], "connection": table["connection"]}
+        stream = {
+            "stream": self._kinesis_stream,
+            "keys": [],
+            "fan_out": self.fan_out,
+            "connection": table["connection"],
+        }
         return {"through": {"table": table, "stream": stream}}
 
     def _decode_config(self, on_bad_record: str) -> dict[str, Any]:
         decode = super()._decode_config(on_bad_record)
-        if self._channel is None:
+        if self._kinesis_stream is None:
             return decode
         return {**decode, "format": "dynamodb", "changes_of": self._default_table}
 
@@ -143,6 +153,7 @@ class DynamoDB(Source):
         return self._tried(asks_table=scans or not self._names_a_stream, scans=scans)
 
 
+@names_options(SourceOptions, DEFAULTS)
 def dynamodb(
     table: str,
     *,
@@ -153,27 +164,7 @@ def dynamodb(
     enable_stream: bool = False,
     changes: str | None = None,
     late_margin: float | timedelta = 3600.0,
-    region: str | None = None,
-    endpoint_url: str | None = None,
-    profile: str | None = None,
-    access_key_id: str | None = None,
-    secret_access_key: str | None = None,
-    session_token: str | None = None,
-    role_arn: str | None = None,
-    external_id: str | None = None,
-    connect_timeout: float | timedelta | None = None,
-    read_timeout: float | timedelta | None = None,
-    attempt_timeout: float | timedelta | None = None,
-    operation_timeout: float | timedelta | None = None,
-    schema: ArrowSchema | Mapping[str, str] | None = None,
-    columns: Sequence[str] | None = None,
-    numbers: Literal["exact", "float64"] = "exact",
-    nested: Literal["json", "struct"] = "json",
-    json: Literal["text", "arrow.json"] = "text",
-    images: Literal["columns", "json"] = "columns",
-    old_image: bool = False,
-    metadata_prefix: str = "_",
-    max_columns: int = 1000,
+    **options: Unpack[SourceOptions],
 ) -> Source:
     """A DynamoDB table: what it holds, and then its changes from its stream. Nothing connects yet.
 
@@ -196,6 +187,11 @@ def dynamodb(
             of `kinesis`.
         late_margin: With `changes` and a snapshot: from how long before it the Kinesis stream is read, at
             least 5 minutes. A change that comes later than that is left out, because the snapshot has it.
+        **options: What every source takes:
+        fan_out: With `changes`: the name of a consumer of the Kinesis stream, which is registered where the
+            stream has none of that name, or the ARN of one that is. The service pushes the changes to it
+            instead of being polled for them. No two readers can share a consumer. It stays registered until
+            `deregister`.
         region: Such as ``"eu-west-1"``.
         endpoint_url: Where the service is, if not at AWS.
         profile: A profile of the AWS configuration files.
@@ -221,4 +217,4 @@ def dynamodb(
     Raises:
         UsageError: An option cannot work.
     """
-    return DynamoDB(**locals())
+    return DynamoDB._made(locals())

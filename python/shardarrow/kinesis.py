@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json as json_text
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Unpack
 
-from shardarrow import _native
+from shardarrow.checks import at_least_one
 from shardarrow.errors import UsageError
 from shardarrow.options import (
     STREAM_DEFAULTS,
-    ArrowSchema,
     KinesisStart,
-    at_least_one,
+    SourceOptions,
     keys_config,
     kinesis_start_config,
     stream_config,
 )
-from shardarrow.source import Source
+from shardarrow.signatures import names_options
+from shardarrow.source import DEFAULTS, Source
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
@@ -32,7 +30,6 @@ class Kinesis(Source):
     changes_of: str | None = None
     start: KinesisStart = "earliest"
     others: Literal["earliest", "latest"] | None = None
-    fan_out: str | None = None
     create_shards: int | None = None
     reading: Mapping[str, Any] | None = None
     """Options of a stream that hold where none are given; a URL in another tool's form has them."""
@@ -48,8 +45,6 @@ class Kinesis(Source):
         """Checks what can be checked without connecting."""
         if not isinstance(self.name, str) or not self.name:
             raise UsageError(f"the stream must be a name or an ARN, not {self.name!r}")
-        if not isinstance(self.fan_out, str | None) or self.fan_out == "":
-            raise UsageError(f"fan_out= must be a consumer's name or its ARN, not {self.fan_out!r}")
         super().__post_init__()
         if self.create_shards is not None:
             at_least_one("create_shards", self.create_shards)
@@ -68,17 +63,9 @@ class Kinesis(Source):
         keys_config(self.keys)
         kinesis_start_config(self.start, self.others)
 
-    def deregister(self) -> None:
-        """Removes the consumer that `fan_out` names from the stream, which nothing else ever does.
-
-        A registered consumer costs by the hour. Whoever reads through it stops, and registers it anew
-        when its name was given. One that is not there is as good as removed.
-
-        Raises:
-            UsageError: The source has no `fan_out`.
-            ShardArrowError: The service refused it, or was not reached.
-        """
-        _native.deregister(json_text.dumps(self._source_config()))
+    @property
+    def _kinesis_stream(self) -> str:
+        return self.name
 
     def _source_config(self) -> dict[str, Any]:
         stream = {
@@ -134,6 +121,7 @@ class Kinesis(Source):
         return self.name.rpartition("/")[2] if self.name.startswith("arn:") else self.name
 
 
+@names_options(SourceOptions, DEFAULTS)
 def kinesis(
     name: str,
     *,
@@ -142,29 +130,8 @@ def kinesis(
     changes_of: str | None = None,
     start: KinesisStart = "earliest",
     others: Literal["earliest", "latest"] | None = None,
-    fan_out: str | None = None,
     create_shards: int | None = None,
-    region: str | None = None,
-    endpoint_url: str | None = None,
-    profile: str | None = None,
-    access_key_id: str | None = None,
-    secret_access_key: str | None = None,
-    session_token: str | None = None,
-    role_arn: str | None = None,
-    external_id: str | None = None,
-    connect_timeout: float | timedelta | None = None,
-    read_timeout: float | timedelta | None = None,
-    attempt_timeout: float | timedelta | None = None,
-    operation_timeout: float | timedelta | None = None,
-    schema: ArrowSchema | Mapping[str, str] | None = None,
-    columns: Sequence[str] | None = None,
-    numbers: Literal["exact", "float64"] = "exact",
-    nested: Literal["json", "struct"] = "json",
-    json: Literal["text", "arrow.json"] = "text",
-    images: Literal["columns", "json"] = "columns",
-    old_image: bool = False,
-    metadata_prefix: str = "_",
-    max_columns: int = 1000,
+    **options: Unpack[SourceOptions],
 ) -> Kinesis:
     """A Kinesis stream: its records, polled for or pushed. Nothing connects yet.
 
@@ -183,11 +150,12 @@ def kinesis(
             the stream, ``"latest"`` are records that arrive from now on, a `datetime` is a moment of arrival;
             `at` or `after`, or a dict of shard → position, are exact places.
         others: Where the shards start that such places do not name; by default ``"earliest"``.
+        create_shards: With how many shards the stream is made when it is not there; by default that is an
+            error.
+        **options: What every source takes:
         fan_out: The name of a consumer, which is registered where the stream has none of that name, or
             the ARN of one that is. No two readers can share a consumer. It stays registered until
             `deregister`.
-        create_shards: With how many shards the stream is made when it is not there; by default that is an
-            error.
         region: Such as ``"eu-west-1"``. The connection's options are those of `dynamodb`.
         endpoint_url: Where the service is, if not at AWS.
         profile: A profile of the AWS configuration files.
@@ -213,4 +181,4 @@ def kinesis(
     Raises:
         UsageError: An option cannot work.
     """
-    return Kinesis(**locals())
+    return Kinesis._made(locals())

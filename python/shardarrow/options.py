@@ -1,19 +1,19 @@
 """Options as people write them, and the form in which they cross to the core."""
 
 import datetime
-import difflib
 import math
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypedDict
 
 from shardarrow import _native
-from shardarrow.checkpoint import MemoryStore, Position, SqliteStore
+from shardarrow.checkpoint import Position
+from shardarrow.checks import at_least_one, count, nearest, one_of, seconds, size
 from shardarrow.errors import UsageError
 
-_LARGEST = 2**63 - 1
+SECRETS = ("access_key_id", "secret_access_key", "session_token", "external_id")
+PLACE = ("region", "endpoint_url", "profile", *SECRETS, "role_arn")
+TIMEOUTS = ("connect_timeout", "read_timeout", "attempt_timeout", "operation_timeout")
 
 # `TotalSegments` of Scan is 1 to 1,000,000 (API reference).
 _MOST_SEGMENTS = 1_000_000
@@ -25,17 +25,6 @@ _LEAST_MARGIN = 300.0
 # "Up to 8760 hours" (API reference of Kinesis, IncreaseStreamRetentionPeriod).
 _LONGEST_RETENTION = 8760 * 3600.0
 
-_UNITS = {
-    "": 1,
-    "b": 1,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-}
-
 
 class ArrowSchema(Protocol):
     """Anything that says its columns through the Arrow C data interface."""
@@ -46,7 +35,38 @@ class ArrowSchema(Protocol):
 
 Start = str | Position | Mapping[str, Position]
 KinesisStart = str | datetime.datetime | Position | Mapping[str, Position]
-Checkpoint = str | os.PathLike[str] | SqliteStore | MemoryStore | None
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """Where the service is, as whom it is asked, and how long to wait. `dynamodb` says what they mean."""
+
+    region: str | None
+    endpoint_url: str | None
+    profile: str | None
+    access_key_id: str | None
+    secret_access_key: str | None
+    session_token: str | None
+    role_arn: str | None
+    external_id: str | None
+    connect_timeout: float | timedelta | None
+    read_timeout: float | timedelta | None
+    attempt_timeout: float | timedelta | None
+    operation_timeout: float | timedelta | None
+
+
+class SourceOptions(ConnectionOptions, total=False):
+    """What every source takes: the connection, and what its columns are. `dynamodb` says what they mean."""
+
+    fan_out: str | None
+    schema: ArrowSchema | Mapping[str, str] | None
+    columns: Sequence[str] | None
+    numbers: Literal["exact", "float64"]
+    nested: Literal["json", "struct"]
+    json: Literal["text", "arrow.json"]
+    images: Literal["columns", "json"]
+    old_image: bool
+    metadata_prefix: str
+    max_columns: int
 
 
 class ReadingOptions(TypedDict, total=False):
@@ -87,74 +107,6 @@ STREAM_DEFAULTS: StreamOptions = {
     "stall_timeout": 300.0,
     "snapshot_slice": 900.0,
 }
-
-
-def size(option: str, value: int | str) -> int:
-    """A number of bytes: an int, or text such as ``"256MiB"``.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value) if isinstance(value, str) else None
-    if match is None or match[2].lower() not in _UNITS:
-        raise UsageError(f'{option}={value!r} is not a size; give bytes as an int, or text such as "256MiB"')
-    return min(int(float(match[1]) * _UNITS[match[2].lower()]), _LARGEST)
-
-
-def seconds(option: str, value: float | timedelta) -> float:
-    """A duration in seconds: a number, or a `timedelta`.
-
-    Raises:
-        UsageError: It is neither, or negative, or not finite.
-    """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError(f"{option}={value!r} is not a duration; give seconds or a timedelta")
-    if not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"{option}={value!r} must be a number of seconds, 0 or more")
-    return float(value)
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """`"; did you mean …?"` with the most similar of `words`, or the empty text."""
-    similar = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
-    return f"; did you mean {similar[0]!r}?" if similar else ""
-
-
-def one_of(option: str, value: object, choices: Sequence[str]) -> None:
-    """Checks that `value` is one of `choices`.
-
-    Raises:
-        UsageError: It is not; the sentence names them all.
-    """
-    if value not in choices:
-        known = ", ".join(f'"{choice}"' for choice in choices)
-        raise UsageError(f"{option}={value!r} is not one of {known}{nearest(str(value), choices)}")
-
-
-def count(option: str, value: object) -> int:
-    """A whole number, 0 or more.
-
-    Raises:
-        UsageError: It is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST:
-        raise UsageError(f"{option}={value!r} must be a whole number, 0 or more, below 2**63")
-    return value
-
-
-def at_least_one(option: str, value: object) -> int:
-    """A whole number, 1 or more.
-
-    Raises:
-        UsageError: It is not.
-    """
-    if count(option, value) == 0:
-        raise UsageError(f"{option}=0 must be 1 or more")
-    return count(option, value)
 
 
 def segments_config(segments: object) -> int | None:
@@ -369,28 +321,21 @@ def columns_config(columns: Sequence[str] | None) -> list[str] | None:
     return list(columns)
 
 
-def store(checkpoint: Checkpoint) -> SqliteStore | MemoryStore:
-    """The store meant by `checkpoint=`.
+def connection_config(given: Mapping[str, object]) -> dict[str, str | float]:
+    """The options of a connection that have a value; others among `given` are passed over.
 
     Raises:
-        UsageError: It is neither a path nor a store.
+        UsageError: One cannot work.
     """
-    match checkpoint:
-        case None:
-            return MemoryStore()
-        case SqliteStore() | MemoryStore():
-            return checkpoint
-        case str() | os.PathLike():
-            return SqliteStore(checkpoint)
-    raise UsageError(f"checkpoint={checkpoint!r} must be a path, a store, or None")
-
-
-def consumer(name: object) -> str:
-    """The consumer's name in a store.
-
-    Raises:
-        UsageError: It is empty, or not text.
-    """
-    if not isinstance(name, str) or not name:
-        raise UsageError(f"name={name!r} must be a text that names this consumer in its store")
-    return name
+    known: dict[str, str | float] = {}
+    for option in (*PLACE, *TIMEOUTS):
+        value = given.get(option)
+        if value is None:
+            continue
+        if option in TIMEOUTS:
+            known[option] = seconds(option, value)  # type: ignore[arg-type]
+        elif isinstance(value, str):
+            known[option] = value
+        else:
+            raise UsageError(f"{option}= must be a text")
+    return known

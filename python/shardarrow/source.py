@@ -6,56 +6,28 @@ import json as json_text
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, Unpack
+from typing import Any, ClassVar, Literal, Self, Unpack
 
 from shardarrow import _native
 from shardarrow.batch import Table
-from shardarrow.checkpoint import MemoryStore
+from shardarrow.checkpoint import Checkpoint, MemoryStore, consumer, store
+from shardarrow.checks import at_least_one, count, known_options, one_of, size
 from shardarrow.errors import UsageError
 from shardarrow.options import (
+    SECRETS,
     STREAM_DEFAULTS,
     ArrowSchema,
-    Checkpoint,
     ReadingOptions,
+    SourceOptions,
     StreamOptions,
-    at_least_one,
     columns_config,
-    consumer,
-    count,
-    one_of,
+    connection_config,
     schema_config,
-    seconds,
-    size,
-    store,
 )
+from shardarrow.shards import Shard, tree
+from shardarrow.signatures import names_options
 from shardarrow.stream import Stream
 from shardarrow.waiting import wait
-
-_SECRETS = ("access_key_id", "secret_access_key", "session_token", "external_id")
-PLACE = ("region", "endpoint_url", "profile", *_SECRETS, "role_arn")
-TIMEOUTS = ("connect_timeout", "read_timeout", "attempt_timeout", "operation_timeout")
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One ordered piece of a stream.
-
-    Attributes:
-        id: The service's name for it.
-        parents: The shards whose records come before; empty when they are not listed any more.
-        starting_sequence: Its first sequence number, if the service says so.
-        ending_sequence: Its last one; `None` while it is open.
-    """
-
-    id: str
-    parents: tuple[str, ...]
-    starting_sequence: str | None
-    ending_sequence: str | None
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether no more records will come."""
-        return self.ending_sequence is not None
 
 
 @dataclass(frozen=True, repr=False, eq=False, kw_only=True)
@@ -74,6 +46,7 @@ class Source:
     read_timeout: float | timedelta | None = None
     attempt_timeout: float | timedelta | None = None
     operation_timeout: float | timedelta | None = None
+    fan_out: str | None = None
     schema: ArrowSchema | Mapping[str, str] | None = None
     columns: Sequence[str] | None = None
     numbers: Literal["exact", "float64"] = "exact"
@@ -98,18 +71,29 @@ class Source:
         """Checks what can be checked without connecting."""
         for option, choices in self._CHOICES.items():
             one_of(option, getattr(self, option), choices)
-        for option in PLACE:
-            if not isinstance(getattr(self, option), str | None):
-                raise UsageError(f"{option}= must be a text")
         if not isinstance(self.metadata_prefix, str):
             raise UsageError("metadata_prefix= must be a text")
+        if not isinstance(self.fan_out, str | None) or self.fan_out == "":
+            raise UsageError(f"fan_out= must be a consumer's name or its ARN, not {self.fan_out!r}")
         self._decode_config("fail")
         self._connection_config()
+
+    @classmethod
+    def _made(cls, given: dict[str, Any]) -> Self:
+        """What the function `_MADE_BY` was given, by name; its `options` are `SourceOptions`."""
+        options = given.pop("options")
+        known_options(cls._MADE_BY, options, [*given, *SourceOptions.__annotations__])
+        return cls(**given, **options)
 
     @property
     def _name(self) -> str:
         """What the user named: a name or an ARN."""
         return str(getattr(self, self._NAMED_BY))
+
+    @property
+    def _kinesis_stream(self) -> str | None:
+        """The Kinesis stream that is read, if one is, by its name or its ARN."""
+        return None
 
     def stream(
         self,
@@ -202,6 +186,7 @@ class Source:
             one_schema=self._has_one_schema,
         )
 
+    @names_options(ReadingOptions, STREAM_DEFAULTS)
     def read(self, *, limit: int | None = None, **options: Unpack[ReadingOptions]) -> Table:
         """What is there now, as one table with one schema.
 
@@ -226,6 +211,7 @@ class Source:
             stream._fit(table)
         return Table(table)
 
+    @names_options(ReadingOptions, STREAM_DEFAULTS)
     async def read_async(self, *, limit: int | None = None, **options: Unpack[ReadingOptions]) -> Table:
         """As `read`, for an event loop."""
         stream, table = self._reading(limit, options)
@@ -248,15 +234,27 @@ class Source:
 
     def shards(self) -> list[Shard]:
         """The shards of the stream, parents before their children."""
-        return _tree(self._listing().wait())
+        return tree(self._listing().wait())
 
     async def shards_async(self) -> list[Shard]:
         """As `shards`, for an event loop."""
         listing = self._listing()
-        return _tree(await wait(listing.bell, listing.poll))
+        return tree(await wait(listing.bell, listing.poll))
 
     def _listing(self) -> _native.Listing:
         return _native.Listing(json_text.dumps(self._source_config()))
+
+    def deregister(self) -> None:
+        """Removes the consumer that `fan_out` names from the stream, which nothing else ever does.
+
+        A registered consumer costs by the hour. Whoever reads through it stops, and registers it anew
+        when its name was given. One that is not there is as good as removed.
+
+        Raises:
+            UsageError: The source has no `fan_out`.
+            ShardArrowError: The service refused it, or was not reached.
+        """
+        _native.deregister(json_text.dumps(self._source_config()))
 
     def _stream_for_loader(
         self, state: str | None, *, mode: str = "append", **options: Unpack[StreamOptions]
@@ -329,8 +327,7 @@ class Source:
         raise NotImplementedError
 
     def _connection_config(self) -> dict[str, str | float]:
-        given = {name: value for name in (*PLACE, *TIMEOUTS) if (value := getattr(self, name)) is not None}
-        return {name: seconds(name, value) if name in TIMEOUTS else value for name, value in given.items()}
+        return connection_config(vars(self))
 
     def _decode_config(self, on_bad_record: str) -> dict[str, Any]:
         one_of("on_bad_record", on_bad_record, ("fail", "quarantine"))
@@ -346,24 +343,11 @@ class Source:
 
     def __repr__(self) -> str:
         given = (
-            f"{field.name}={'…' if field.name in _SECRETS else repr(value)}"
+            f"{field.name}={'…' if field.name in SECRETS else repr(value)}"
             for field in fields(self)
             if field.name != self._NAMED_BY and (value := getattr(self, field.name)) != field.default
         )
         return f"{self._MADE_BY}({', '.join([repr(self._name), *given])})"
 
 
-def _tree(rows: list[tuple[str, list[str], str | None, str | None]]) -> list[Shard]:
-    """Parents before their children, otherwise in the order of the listing."""
-    shards = {row[0]: Shard(row[0], tuple(row[1]), row[2], row[3]) for row in rows}
-    ordered: dict[str, Shard] = {}
-    for shard in shards.values():
-        pending = [shard]
-        while pending:
-            last = pending[-1]
-            unseen = [shards[id_] for id_ in last.parents if id_ in shards and id_ not in ordered]
-            if unseen and len(pending) <= len(shards):
-                pending.append(unseen[0])
-            else:
-                ordered[pending.pop().id] = last
-    return list(ordered.values())
+DEFAULTS = {field.name: field.default for field in fields(Source)}

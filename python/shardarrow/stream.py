@@ -7,7 +7,6 @@ import contextlib
 import html
 import json
 import logging
-import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -15,41 +14,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from shardarrow import _native
 from shardarrow.batch import Batch
 from shardarrow.checkpoint import Gap, LoaderState, QuarantinedRecord
-from shardarrow.errors import ClosedError, ShardArrowError, UsageError
+from shardarrow.errors import ClosedError, UsageError
+from shardarrow.lifetime import Lifetime
+from shardarrow.ready import ReadyWait
 from shardarrow.waiting import Ear, wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 _log = logging.getLogger("shardarrow")
 
-# Seconds without a batch taken, after which a wait for `ready` says what it waits for.
-_PATIENCE = 10.0
-
 # Seconds. An event loop gets a turn at least every 10 ms; the body of the loop needs time as well.
 _TURN = 0.005
-
-
-class _Watch:
-    """Says, once, that a wait for `ready` depends on batches that nobody takes."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._taken = stream._handed_out
-        self._warned = False
-
-    def look(self) -> None:
-        """To be called every `_PATIENCE` seconds."""
-        before, self._taken = self._taken, self._stream._handed_out
-        if before == self._taken and not self._stream._waiting.locked() and not self._warned:
-            self._warned = True
-            _log.warning(
-                "%s: waiting to be ready, but for %d seconds nobody has taken a batch; ready comes only "
-                "while another task or thread takes them",
-                self._stream._title,
-                _PATIENCE,
-            )
 
 
 class _Ended:
@@ -57,7 +33,7 @@ class _Ended:
         return "Stream.ENDED"
 
 
-class Stream:
+class Stream(Lifetime):
     """Batches of a source, one after the other.
 
     Open it with `async with` or `with`; iterate with `async for` or `for`, also in turns. Made by
@@ -92,48 +68,6 @@ class Stream:
 
     # Opening and closing
 
-    def __enter__(self) -> Self:
-        native = self._begin()
-        try:
-            native.wait_opened()
-        except BaseException:
-            self._give_up()
-            raise
-        self._relay_log()
-        return self
-
-    async def __aenter__(self) -> Self:
-        native = self._begin()
-        try:
-            await wait(native.bell, lambda: native.opened() or None)
-        except BaseException:
-            self._give_up()
-            raise
-        self._relay_log()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._finish_current()
-        with self._not_masking(error):
-            self.close()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._finish_current()
-        with self._not_masking(error):
-            await self.aclose()
-
     def close(self) -> None:
         """Makes durable what is done, ends reading and lets the checkpoint go.
 
@@ -142,19 +76,11 @@ class Stream:
         Raises:
             CheckpointError: What is done could not be made durable.
         """
-        if (native := self._begin_close()) is not None:
-            try:
-                native.wait_closed()
-            finally:
-                self._relay_log()
+        self._wait_closed(self._begin_close())
 
     async def aclose(self) -> None:
         """As `close`, for an event loop."""
-        if (native := self._begin_close()) is not None:
-            try:
-                await wait(native.bell, lambda: native.closed() or None)
-            finally:
-                self._relay_log()
+        await self._wait_closed_async(self._begin_close())
 
     def _begin(self) -> _native.Stream:
         if self._config is None:
@@ -162,6 +88,11 @@ class Stream:
         config, self._config = self._config, None
         self._native_stream = _native.Stream(config, self._memory)
         return self._native_stream
+
+    def _leave(self, *, failed: bool) -> _native.Stream | None:
+        if not failed:
+            self._finish_current()
+        return self._begin_close()
 
     def _begin_close(self) -> _native.Stream | None:
         native, self._config = self._native_stream, None
@@ -179,21 +110,6 @@ class Stream:
             self._ear.close()
             self._ear = None
 
-    def _give_up(self) -> None:
-        """Opening failed or was interrupted: the checkpoint is let go before anybody hears of it."""
-        with contextlib.suppress(ShardArrowError):
-            self.close()
-
-    @contextlib.contextmanager
-    def _not_masking(self, error: BaseException | None) -> Iterator[None]:
-        """A failure to save while another error is on its way is logged, not raised."""
-        try:
-            yield
-        except ShardArrowError as failure:
-            if error is None:
-                raise
-            _log.warning("closing the stream of %s failed as well: %s", self._title, failure)
-
     # Iterating
 
     def __iter__(self) -> Self:
@@ -209,29 +125,28 @@ class Stream:
             try:
                 batch = native.take()
             finally:
-                self._relay_log()
+                self._noticed()
             if batch is None:
                 raise StopIteration
             return self._hand_out(batch)
 
     async def __anext__(self) -> Batch:
         native = self._open_stream()
-        with self._one_waiter():
+        self._begin_waiting()
+        try:
             self._finish_current()
-            await self._give_turn()
-            try:
-                batch = native.poll() or await self._listen(native)
-            finally:
-                self._relay_log()
+            # Timeouts and other tasks run while batches are always ready; nothing is in hand here.
+            if time.monotonic() - self._last_turn >= _TURN:
+                await asyncio.sleep(0)
+                self._last_turn = time.monotonic()
+            batch = native.poll() or await self._listen(native)
             if isinstance(batch, _Ended):
                 raise StopAsyncIteration
             return self._hand_out(batch)
-
-    async def _give_turn(self) -> None:
-        """Lets timeouts and other tasks run while batches are always ready; nothing is in hand here."""
-        if time.monotonic() - self._last_turn >= _TURN:
-            await asyncio.sleep(0)
-            self._last_turn = time.monotonic()
+        finally:
+            self._waiting.release()
+            if native.has_log:
+                self._noticed()
 
     async def _listen(self, native: _native.Stream) -> _native.Batch | _Ended:
         if self._ear is None:
@@ -245,15 +160,18 @@ class Stream:
 
     @contextlib.contextmanager
     def _one_waiter(self) -> Iterator[None]:
+        self._begin_waiting()
+        try:
+            yield
+        finally:
+            self._waiting.release()
+
+    def _begin_waiting(self) -> None:
         if not self._waiting.acquire(blocking=False):
             raise RuntimeError(
                 "another task or thread is already waiting for the next batch of this stream; "
                 "let one take batches and share them, or open one stream for each"
             )
-        try:
-            yield
-        finally:
-            self._waiting.release()
 
     def _hand_out(self, native: _native.Batch) -> Batch:
         self._current = self._handed_out = native.number
@@ -317,7 +235,7 @@ class Stream:
         stream that did not begin with a snapshot is ready when it is open.
         """
         native = self._known_stream()
-        self._relay_log()
+        self._noticed()
         return native.ready
 
     async def wait_ready(self) -> None:
@@ -329,20 +247,8 @@ class Stream:
         Raises:
             ShardArrowError: What ended the stream before it was ready.
         """
-        native, watch = self._known_stream(), _Watch(self)
-        while not await self._ready_within(native, _PATIENCE):
-            watch.look()
-        self._relay_log()
-
-    async def _ready_within(self, native: _native.Stream, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds) as turn:
-                return await wait(native.bell, lambda: native.poll_ready() or None)
-        except TimeoutError:
-            # A stream that failed may raise one of its own.
-            if not turn.expired():
-                raise
-            return False
+        await self._ready_wait().finish_async()
+        self._noticed()
 
     def wait_ready_blocking(self, timeout: float | None = None) -> None:
         """As `wait_ready`, for a thread beside the one that takes the batches.
@@ -354,16 +260,11 @@ class Stream:
             TimeoutError: It did not come in time.
             ShardArrowError: What ended the stream before it was ready.
         """
-        native, watch = self._known_stream(), _Watch(self)
-        until = math.inf if timeout is None else time.monotonic() + timeout
-        while not native.wait_ready(min(_PATIENCE, until - time.monotonic())):
-            if time.monotonic() >= until:
-                raise TimeoutError(
-                    f"the stream of {self._title} was not ready within {timeout} seconds; ready comes only "
-                    "while its batches are taken"
-                )
-            watch.look()
-        self._relay_log()
+        self._ready_wait().finish(timeout)
+        self._noticed()
+
+    def _ready_wait(self) -> ReadyWait:
+        return ReadyWait(self._known_stream(), self._title, lambda: self._handed_out, self._waiting.locked)
 
     # Looking
 
@@ -381,7 +282,7 @@ class Stream:
         of the table is, and is `None` without one. Before the table is known there are only the first two.
         """
         native = self._known_stream()
-        self._relay_log()
+        self._noticed()
         counted = json.loads(native.metrics() or "{}")
         return {"state": native.state_word, "batches": self._handed_out or 0, **counted}
 
@@ -398,7 +299,7 @@ class Stream:
             raise ClosedError("the stream was not opened; use it in `async with` or `with`")
         return self._native_stream
 
-    def _relay_log(self) -> None:
+    def _noticed(self) -> None:
         """Writes what the core noticed, on this thread: the core's own threads never touch Python."""
         if self._native_stream is not None:
             for is_warning, line in self._native_stream.drain_log():
@@ -428,6 +329,10 @@ class Stream:
     def _repr_html_(self) -> str:
         return f"<p>Stream of <code>{html.escape(self._title)}</code>, {self._state_word()}</p>"
 
+    @property
+    def _subject(self) -> str:
+        return f"stream of {self._title}"
+
     def _state_word(self) -> str:
         return "not open" if self._native_stream is None else self._native_stream.state_word
 
@@ -444,7 +349,7 @@ class Stream:
             try:
                 batch = native.take(timeout)
             finally:
-                self._relay_log()
+                self._noticed()
             if batch is not None:
                 return self._hand_out(batch)
             return self.ENDED if native.ended else None

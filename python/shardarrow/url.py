@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from shardarrow.checkpoint import Position, after, at
+from shardarrow.checks import nearest, seconds
 from shardarrow.errors import UsageError
-from shardarrow.options import nearest, seconds
 
 
 def parse(url: str, schemes: Iterable[str]) -> tuple[str, str, dict[str, str]]:
@@ -34,7 +34,8 @@ def parse(url: str, schemes: Iterable[str]) -> tuple[str, str, dict[str, str]]:
         )
     name = unquote(name).rstrip("/")
     if not name:
-        raise UsageError(f'the {scheme}:// URL names no table; write "{scheme}://orders"')
+        what = "table" if scheme == "dynamodb" else "stream"
+        raise UsageError(f'the {scheme}:// URL names no {what}; write "{scheme}://{what.upper()}"')
     return scheme, name, _query(query)
 
 
@@ -185,7 +186,11 @@ def toolkit(url: str) -> Toolkit:
             f"a {TOOLKIT_SCHEME}:// URL names a host and a stream: "
             f"{TOOLKIT_SCHEME}://localhost:4566/orders-cdc, or {TOOLKIT_SCHEME}://aws/orders-cdc at AWS"
         )
-    options = convert(_query(query), _TOOLKIT)
+    given = _query(query)
+    for option in given:
+        if option in _TOOLKIT_ELSEWHERE:
+            raise UsageError(f"{option}=… in the URL has no place here: {_TOOLKIT_ELSEWHERE[option]}")
+    options = convert(given, _TOOLKIT)
     source: dict[str, object] = {"format": "dynamodb", **_keys(credentials), **_endpoint(host)}
     if "region" in options:
         source["region"] = options["region"]
@@ -195,6 +200,15 @@ def toolkit(url: str) -> Toolkit:
     return Toolkit(stream, source, reading, _create_shards(options))
 
 
+# What that tool has and a URL here has not.
+_TOOLKIT_ELSEWHERE = {
+    "once": "pass follow=False, or --once on the command line",
+    "checkpointer": "a load keeps its checkpoint with the data, and stream() in checkpoint=FILE",
+    "checkpointer-name": "pass name= to stream(); a load keeps its checkpoint with the data",
+    "checkpointer-schema": "a load keeps its checkpoint with the data",
+    "checkpointer-interval": "pass commit_interval= to stream(), or load_interval= to load()",
+    "describe-timeout": "a stream that is being made is waited for; operation_timeout= bounds one call",
+}
 # batch-size: how many records are handed on at once; idle-sleep: the pause when a shard has nothing;
 # buffer-time: how long records are collected.
 _TOOLKIT_READING = {"batch-size": "batch_rows", "idle-sleep": "poll_interval", "buffer-time": "batch_wait"}
@@ -238,16 +252,21 @@ def _start_word(option: str, value: str) -> str:
 
 def _create_shards(options: dict[str, object]) -> int | None:
     shards = options.get("create-shards", 1)
-    if not isinstance(shards, int) or shards < 1:
-        raise UsageError("create-shards=0 in the URL must be 1 or more")
-    return shards if options.get("create") else None
+    return shards if options.get("create") and isinstance(shards, int) else None
+
+
+def _count(option: str, value: str) -> int:
+    number = whole(option, value)
+    if number < 1:
+        raise UsageError(f"{option}={value} in the URL must be 1 or more")
+    return number
 
 
 _TOOLKIT: dict[str, Callable[[str, str], object]] = {
     "region": text,
-    "batch-size": whole,
+    "batch-size": _count,
     "create": flag,
-    "create-shards": whole,
+    "create-shards": _count,
     "start": _start_word,
     "seqno": text,
     "idle-sleep": number,

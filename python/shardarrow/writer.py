@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from shardarrow import _native
-from shardarrow.errors import ClosedError, ShardArrowError, UsageError
-from shardarrow.options import at_least_one, seconds, size
-from shardarrow.source import PLACE, TIMEOUTS
+from shardarrow.checks import at_least_one, known_options, one_of, seconds, size
+from shardarrow.errors import ClosedError, UsageError
+from shardarrow.lifetime import Lifetime
+from shardarrow.options import ConnectionOptions, connection_config
+from shardarrow.signatures import names_options
 from shardarrow.waiting import Ear, wait
 
 if TYPE_CHECKING:
     from datetime import timedelta
-    from types import TracebackType
-
-_log = logging.getLogger("shardarrow")
-
-
-class ConnectionOptions(TypedDict, total=False):
-    """Where the stream is and who writes; `dynamodb` says what they mean."""
-
-    region: str | None
-    endpoint_url: str | None
-    profile: str | None
-    access_key_id: str | None
-    secret_access_key: str | None
-    session_token: str | None
-    role_arn: str | None
-    external_id: str | None
-    connect_timeout: float | timedelta | None
-    read_timeout: float | timedelta | None
-    attempt_timeout: float | timedelta | None
-    operation_timeout: float | timedelta | None
 
 
 @dataclass(frozen=True)
@@ -66,10 +46,10 @@ class WriterReport:
         return self.rows - self.written
 
 
-class KinesisWriter:
+class KinesisWriter(Lifetime):
     """Writes rows of Arrow data into a Kinesis stream: use it with `with` or `async with`.
 
-    Each row becomes one record: a JSON object of its columns, or the bytes of one column. Only the
+    Each row becomes one record: a JSON object of its columns, a change, or the bytes of one column. Only the
     records that the service refused are sent again, after a pause. A record whose answer was lost is sent
     again too, so it may stand in the stream twice.
 
@@ -80,10 +60,16 @@ class KinesisWriter:
         stream: The stream's name or its ARN.
         partition_key: A column, a list of columns (joined with ``|``), or a template such as
             ``"{customer}-{id}"``; cut at 256 characters. By default the keys that a batch of a DynamoDB
-            source names, or the column ``_partition_key`` of a Kinesis source.
+            source names (with ``images="json"`` a hash of them), or the column ``_partition_key`` of a
+            Kinesis source.
         explicit_hash_key: A column with whole numbers from 0 to 2**128 - 1, which choose the shard instead
             of the partition key; null leaves it to the partition key.
-        data: A binary or text column whose bytes are the record; by default the row as JSON.
+        format: What a record holds. ``"json"``: the row as a JSON object. ``"dynamodb"``: the change of a
+            table in the form in which DynamoDB sends it to a Kinesis stream, which
+            ``kinesis(…, format="dynamodb")`` reads back exactly; it takes the batches of a source with
+            ``images="json"``.
+        changes_of: With ``format="dynamodb"``: the table's name, which each record then says.
+        data: A binary or text column whose bytes are the record, instead of the whole row.
         create: Whether to make the stream when it is not there, and to wait until it takes records.
         shards: With how many shards it is made.
         ordered: Whether records with the same partition key are written in the order of their rows, one
@@ -97,12 +83,15 @@ class KinesisWriter:
         UsageError: An option cannot work. Nothing was contacted.
     """
 
+    @names_options(ConnectionOptions, {})
     def __init__(
         self,
         stream: str,
         *,
         partition_key: str | Sequence[str] | None = None,
         explicit_hash_key: str | None = None,
+        format: Literal["json", "dynamodb"] = "json",  # noqa: A002 - as of `kinesis`
+        changes_of: str | None = None,
         data: str | None = None,
         create: bool = False,
         shards: int = 1,
@@ -114,17 +103,19 @@ class KinesisWriter:
     ) -> None:
         if not isinstance(stream, str) or not stream:
             raise UsageError(f"the stream must be a name or an ARN, not {stream!r}")
+        own = KinesisWriter.__init__.__kwdefaults__ or {}
+        known_options("KinesisWriter", connection, [*own, *ConnectionOptions.__annotations__])
         count = at_least_one("shards", shards)
         self._stream = stream
         # The text is forgotten on opening: it holds credentials.
         self._config: str | None = json.dumps(
             {
                 "stream": stream,
-                "connection": _connection(connection),
+                "connection": connection_config(connection),
                 "create_shards": count if create else None,
                 "partition_key": _key(partition_key),
                 "explicit_hash_key": explicit_hash_key,
-                "data": data,
+                "payload": _payload(format, changes_of, data),
                 "ordered": bool(ordered),
                 "requests": at_least_one("max_requests", max_requests),
                 "memory_limit": size("memory_limit", memory_limit),
@@ -136,57 +127,17 @@ class KinesisWriter:
 
     # Opening and closing
 
-    def __enter__(self) -> Self:
-        native = self._begin()
-        try:
-            native.wait_opened()
-        except BaseException:
-            self._give_up()
-            raise
-        return self
-
-    async def __aenter__(self) -> Self:
-        native = self._begin()
-        try:
-            await wait(native.bell, lambda: native.opened() or None)
-        except BaseException:
-            self._give_up()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._not_masking(error):
-            if (native := self._begin_close(abandon=kind is not None)) is not None:
-                native.wait_closed()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._not_masking(error):
-            if (native := self._begin_close(abandon=kind is not None)) is not None:
-                await wait(native.bell, lambda: native.closed() or None)
-
     def close(self) -> None:
         """Waits until everything accepted is acknowledged, then ends. Closing again does nothing.
 
         Raises:
             ShardArrowError: What could not be written.
         """
-        if (native := self._begin_close(abandon=False)) is not None:
-            native.wait_closed()
+        self._wait_closed(self._leave(failed=False))
 
     async def aclose(self) -> None:
         """As `close`, for an event loop."""
-        if (native := self._begin_close(abandon=False)) is not None:
-            await wait(native.bell, lambda: native.closed() or None)
+        await self._wait_closed_async(self._leave(failed=False))
 
     def _begin(self) -> _native.Writer:
         if self._config is None:
@@ -195,29 +146,13 @@ class KinesisWriter:
         self._native_writer = _native.Writer(config)
         return self._native_writer
 
-    def _begin_close(self, *, abandon: bool) -> _native.Writer | None:
+    def _leave(self, *, failed: bool) -> _native.Writer | None:
         native, self._config = self._native_writer, None
         if native is None or self._closed:
             return None
         self._closed = True
-        native.close(abandon)
+        native.close(failed)
         return native
-
-    def _give_up(self) -> None:
-        with contextlib.suppress(ShardArrowError):
-            if (native := self._begin_close(abandon=True)) is not None:
-                native.wait_closed()
-
-    @contextlib.contextmanager
-    def _not_masking(self, error: BaseException | None) -> Iterator[None]:
-        """A failure to write while another error is on its way is logged, not raised."""
-        try:
-            yield
-        except ShardArrowError as failure:
-            if error is None:
-                raise
-            if failure is not error:
-                _log.warning("closing the writer of %s failed as well: %s", self._stream, failure)
 
     # Writing
 
@@ -267,6 +202,10 @@ class KinesisWriter:
         counts = self._native_writer.counts() if self._native_writer else (0,) * 7
         return WriterReport(self._stream, *counts)
 
+    @property
+    def _subject(self) -> str:
+        return f"writer of {self._stream}"
+
     def _open_writer(self) -> _native.Writer:
         if self._native_writer is None:
             raise ClosedError("the writer is not open; use it in `with` or `async with`")
@@ -281,18 +220,17 @@ class KinesisWriter:
         return f"<KinesisWriter to {self._stream}, {state}, {self.report.written:,} records written>"
 
 
-def _connection(given: ConnectionOptions) -> dict[str, str | float]:
-    known: dict[str, str | float] = {}
-    for option, value in given.items():
-        if option in TIMEOUTS and value is not None:
-            known[option] = seconds(option, value)  # type: ignore[arg-type]
-        elif option in PLACE and isinstance(value, str | None):
-            known |= {} if value is None else {option: value}
-        elif option in PLACE:
-            raise UsageError(f"{option}= must be a text")
-        elif option not in TIMEOUTS:
-            raise TypeError(f"KinesisWriter() got an unexpected keyword argument {option!r}")
-    return known
+def _payload(form: str, changes_of: str | None, data: str | None) -> object:
+    one_of("format", form, ("json", "dynamodb"))
+    if form == "dynamodb":
+        if data is not None:
+            raise UsageError(
+                f'data={data!r} is one column, and format="dynamodb" takes the whole change; leave one out'
+            )
+        return {"change": {"table": changes_of}}
+    if changes_of is not None:
+        raise UsageError('changes_of= is the table of changes: it needs format="dynamodb"')
+    return "json" if data is None else {"column": data}
 
 
 def _key(given: str | Sequence[str] | None) -> object:

@@ -1,15 +1,11 @@
 //! Change records: what happened to an item, with its keys and images.
 
-use std::ops::Range;
-
-use bytes::Bytes;
-
 use super::Skip;
 use super::envelope::{Envelope, Glance, Origin, Part};
 use super::hash::ImageHashes;
 use super::json::{Cursor, Fallible, bad_record};
 use super::metadata::{About, Op, Row};
-use super::rows::{Items, Progress, Records, RowDecoder};
+use super::rows::{Items, Progress, Records, RowDecoder, Sheet};
 use crate::error::{Error, ErrorKind};
 use crate::page::{Millis, Page};
 use crate::position::{Position, SequenceNumber, ShardId};
@@ -21,20 +17,8 @@ pub(super) struct Changes<'p> {
 }
 
 impl Records for Changes<'_> {
-    fn body(&self) -> &Bytes {
-        &self.page.body
-    }
-
-    fn range(&self) -> &Range<usize> {
-        &self.page.records
-    }
-
-    fn shard(&self) -> &ShardId {
-        &self.page.shard
-    }
-
-    fn place(&self) -> String {
-        format!("shard {}", self.page.shard)
+    fn sheet(&self) -> Sheet<'_> {
+        self.page.into()
     }
 
     fn record<'a, I: Items>(

@@ -20,13 +20,13 @@ use md5::{Digest, Md5};
 use super::attribute::Tag;
 use super::column::{Validity, disagree};
 use super::envelope::Part;
-use super::json::{Cursor, Fallible, Text};
+use super::json::{Cursor, Fallible, Reason, Text};
 use super::number::append_canonical;
 use crate::error::Result;
 
 pub(super) const HASH_BYTES: usize = 16;
 
-type Hash = [u8; HASH_BYTES];
+pub(super) type Hash = [u8; HASH_BYTES];
 
 /// The hashes of the images of a record, as far as it has them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +50,19 @@ impl ImageHashes {
     pub(super) fn both(&self) -> [Option<Hash>; 2] {
         [self.new, self.old]
     }
+}
+
+/// The hash of an item, or of its keys, given as DynamoDB JSON.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn item_hash(text: &str) -> Result<[u8; HASH_BYTES], String> {
+    let mut cursor = Cursor::new(text.as_bytes(), 0);
+    cursor.space();
+    of_image(cursor).map_err(|fault| match *fault {
+        Reason::Record(reason) => reason,
+        Reason::Page { at, expected } => format!("{expected} was expected at byte {at}"),
+    })
 }
 
 fn of_image(mut cursor: Cursor<'_>) -> Fallible<Hash> {

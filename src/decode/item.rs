@@ -1,14 +1,10 @@
 //! Items of a table's scan: each is a row by itself, with nothing around it.
 
-use std::ops::Range;
-
-use bytes::Bytes;
-
 use super::envelope::{Glance, Part};
 use super::hash::ImageHashes;
 use super::json::{Cursor, Fallible};
 use super::metadata::{About, Op, Row};
-use super::rows::{Items, Progress, Records, RowDecoder, another};
+use super::rows::{Items, Progress, Records, RowDecoder, Sheet, another};
 use crate::error::{Error, ErrorKind};
 use crate::page::ItemsPage;
 use crate::position::ShardId;
@@ -40,16 +36,8 @@ impl<'p> Scanned<'p> {
 }
 
 impl Records for Scanned<'_> {
-    fn body(&self) -> &Bytes {
-        &self.page.body
-    }
-
-    fn range(&self) -> &Range<usize> {
-        &self.page.items
-    }
-
-    fn shard(&self) -> &ShardId {
-        &self.segment
+    fn sheet(&self) -> Sheet<'_> {
+        Sheet { body: &self.page.body, range: &self.page.items, shard: &self.segment }
     }
 
     fn place(&self) -> String {

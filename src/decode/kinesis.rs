@@ -5,7 +5,6 @@ mod parts;
 mod quarantine;
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -17,11 +16,11 @@ use super::delivery::{self, Delivery, Desk};
 use super::envelope::Glance;
 use super::json::{Cursor, Fallible, Reason, bad_record};
 use super::metadata::{About, Op, Row};
-use super::rows::{Items, Progress, Records, RowDecoder};
+use super::rows::{Items, Progress, Records, RowDecoder, Sheet};
 use super::{Counts, DecodeOptions, Decoder, Format, Pushed, Room, SchemaState, Skip};
 use crate::error::{Error, Result};
 use crate::page::{ItemsPage, Page};
-use crate::position::{SequenceNumber, ShardId};
+use crate::position::SequenceNumber;
 
 /// Rows of what Kinesis delivers.
 ///
@@ -161,20 +160,8 @@ struct Payload<'a> {
 }
 
 impl Records for Deliveries<'_> {
-    fn body(&self) -> &Bytes {
-        &self.page.body
-    }
-
-    fn range(&self) -> &Range<usize> {
-        &self.page.records
-    }
-
-    fn shard(&self) -> &ShardId {
-        &self.page.shard
-    }
-
-    fn place(&self) -> String {
-        format!("shard {}", self.page.shard)
+    fn sheet(&self) -> Sheet<'_> {
+        self.page.into()
     }
 
     fn record<'a, I: Items>(

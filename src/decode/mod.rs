@@ -43,6 +43,7 @@ use crate::page::{ItemsPage, KeyAttribute, Millis, Page};
 use crate::position::SequenceNumber;
 
 pub use self::conform::conform;
+pub use self::hash::item_hash;
 pub use self::kind::{JSON_MARK, NUMBER_MARK};
 pub use self::options::{
     DeclaredColumn, DecodeOptions, Format, Images, JsonFields, Nested, Numbers, OnBadRecord,

@@ -63,15 +63,29 @@ pub(super) trait Items: Send {
     fn unfit(&self) -> u64;
 }
 
+/// Where the records of a page stand.
+#[derive(Clone, Copy)]
+pub(super) struct Sheet<'p> {
+    pub(super) body: &'p Bytes,
+    /// Where in the body.
+    pub(super) range: &'p Range<usize>,
+    /// What stands in `_shard`.
+    pub(super) shard: &'p ShardId,
+}
+
+impl<'p> From<&'p Page> for Sheet<'p> {
+    fn from(page: &'p Page) -> Self {
+        Self { body: &page.body, range: &page.records, shard: &page.shard }
+    }
+}
+
 /// A page, and what a record is in it.
 pub(super) trait Records {
-    fn body(&self) -> &Bytes;
-    /// Where in the body its records are.
-    fn range(&self) -> &Range<usize>;
-    /// What stands in `_shard`.
-    fn shard(&self) -> &ShardId;
+    fn sheet(&self) -> Sheet<'_>;
     /// What sentences call the place the page is from.
-    fn place(&self) -> String;
+    fn place(&self) -> String {
+        format!("shard {}", self.sheet().shard)
+    }
     /// Leaves out the record at the cursor, or adds it as a row; after an error parts of it may be in.
     fn record<'a, I: Items>(
         &self,
@@ -122,7 +136,7 @@ impl<I: Items> RowDecoder<I> {
 
     /// A cursor at `from`, over nothing but the records.
     fn open<'p>(&mut self, page: &'p impl Records, from: usize) -> Result<Cursor<'p>> {
-        let (body, records) = (page.body(), page.range());
+        let (body, records) = (page.sheet().body, page.sheet().range);
         let inside = records.start <= from && from <= records.end && body.get(records.end) == Some(&b']');
         if !inside {
             return Err(bad_page(page, "its array of records does not end where it should", records.end));
@@ -228,12 +242,12 @@ impl<I: Items> RowDecoder<I> {
     fn push_records(&mut self, page: &impl Records, from: usize, room: Room) -> Result<Pushed> {
         let mut cursor = self.open(page, from)?;
         self.items.settle();
-        let shard = self.metadata.shard(page.shard());
+        let shard = self.metadata.shard(page.sheet().shard);
         let mut gauge = Gauge::new(room.bytes, self.bytes(), from);
         let mut progress =
             Progress { pushed: Pushed::default(), rows_before: self.rows, last: None, newest_micros: None };
         cursor.space();
-        let mut more = !(cursor.is_at_end() && from == page.range().start);
+        let mut more = !(cursor.is_at_end() && from == page.sheet().range.start);
         while more {
             let start = cursor.at;
             if let Err(fault) = page.record(self, &mut cursor, shard, &mut progress) {
@@ -320,7 +334,7 @@ fn bad_page(page: &impl Records, what: &str, at: usize) -> Error {
     let message = format!(
         "a page of {} is damaged at byte {at} of {}: {what}; it is fetched again",
         page.place(),
-        page.body().len()
+        page.sheet().body.len()
     );
-    Error::new(ErrorKind::BadPage, message).with_shard(page.shard())
+    Error::new(ErrorKind::BadPage, message).with_shard(page.sheet().shard)
 }

@@ -185,8 +185,13 @@ impl SourceConfig {
     /// # Errors
     /// `Usage` for a source without a consumer.
     pub(super) fn into_fan_out(self) -> Result<FanOut> {
-        match self {
-            Self::Kinesis(KinesisConfig { stream, connection, fan_out: Some(consumer), .. }) => {
+        let stream = match self {
+            Self::Dynamodb(_) => None,
+            Self::Kinesis(stream) => Some(stream),
+            Self::Through { stream, .. } => Some(*stream),
+        };
+        match stream {
+            Some(KinesisConfig { stream, connection, fan_out: Some(consumer), .. }) => {
                 FanOut::new(Kinesis::new(&stream, connection)?, &consumer)
             }
             _ => Err(Error::usage("the source has no fan_out, so it has no consumer to deregister")),

@@ -170,6 +170,12 @@ impl Stream {
         Ok(records(py, &quarantined))
     }
 
+    /// Whether there are lines for the log.
+    #[getter]
+    fn has_log(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.here(py)?.has_log())
+    }
+
     /// `(whether it is a warning, text)` of each line for the log since the last call.
     fn drain_log(&self, py: Python<'_>) -> PyResult<Vec<(bool, String)>> {
         let lines = self.here(py)?.drain_log().into_iter();

@@ -27,7 +27,7 @@ struct Config {
     create_shards: Option<i32>,
     partition_key: KeyConfig,
     explicit_hash_key: Option<String>,
-    data: Option<String>,
+    payload: PayloadConfig,
     ordered: bool,
     requests: usize,
     memory_limit: usize,
@@ -40,6 +40,14 @@ enum KeyConfig {
     Data,
     Columns(Vec<String>),
     Template(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum PayloadConfig {
+    Json,
+    Column(String),
+    Change { table: Option<String> },
 }
 
 impl Config {
@@ -56,7 +64,11 @@ impl Config {
                     KeyConfig::Template(text) => KeyOf::Template(text),
                 },
                 explicit_hash_key: self.explicit_hash_key,
-                payload: self.data.map_or(Payload::Json, Payload::Column),
+                payload: match self.payload {
+                    PayloadConfig::Json => Payload::Json,
+                    PayloadConfig::Column(name) => Payload::Column(name),
+                    PayloadConfig::Change { table } => Payload::Change { table },
+                },
             },
             ordered: self.ordered,
             requests: self.requests,

@@ -6,7 +6,8 @@ use crate::budget::Backoff;
 /// Pause between listings while something in them is not settled.
 pub(super) const UNSETTLED: Duration = Duration::from_millis(200);
 
-/// A finished shard is remembered until it has been gone from the listing for this many retentions.
+/// A finished shard is remembered until it has been gone from the listing for this many retentions, and
+/// its children are finished, too.
 const AGED_OUT: Millis = 2;
 
 /// Listings show the children of a shard within this time after its end.
@@ -183,6 +184,7 @@ impl Run {
         for shard in &listing.shards {
             self.graph.observe(shard);
         }
+        self.graph.saw_open(&listing.shards, listing.server_time);
         if *scope == Scope::Full {
             self.observed_all(listing, now);
         }
@@ -255,16 +257,23 @@ impl Run {
     /// Every later shard is read from its beginning.
     pub(super) fn discover(&mut self, id: &ShardId) {
         let verified = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
-        // Of parents that nobody has seen nothing is known: then it may be older than the shard that waits
-        // longest, by as much as listings may be late.
-        let oldest = || self.graph.unfinished().filter_map(|id| self.verified(id)).min().map(|at| at - LATE);
-        let verified = verified.or_else(oldest);
+        let verified = verified.or_else(|| self.verified_of_all());
         let mut state = start::at_beginning(self.graph.parents(id), verified);
         if broken::is("latest-for-children") && self.options.start == Start::Latest {
             state.created_before = self.server.map(|(time, _)| time);
         }
         self.inherit_age(id);
         self.remember(id, state);
+    }
+
+    /// Since when nothing can be missing of a shard of which nothing is known, not even a parent that was
+    /// seen: it descends from any of those whose children are not known, or no listing has shown its
+    /// lineage yet.
+    pub(super) fn verified_of_all(&self) -> Option<Millis> {
+        let last = |id: &&ShardId| !self.graph.is_finished(id) || self.graph.children(id).next().is_none();
+        let known = self.graph.ids().filter(|id| self.starts.contains_key(*id)).filter(last);
+        let between = Millis::try_from(self.options.discovery_interval.as_millis()).unwrap_or(Millis::MAX);
+        known.filter_map(|id| self.verified(id)).min().map(|at| at.saturating_sub(between) - LATE)
     }
 
     /// A shard whose parent lived and vanished unseen: what the parent held is lost. Not so where
@@ -322,8 +331,10 @@ impl Run {
     fn forget_aged_out(&mut self, now: Now) {
         let Some(server_now) = self.server_now(now) else { return };
         let shards = &self.frontier.state().checkpoint.shards;
+        // A child that is not read to its end would wait for it for ever.
         let aged = |id: &ShardId, state: &ShardState| {
             self.graph.is_gone(id)
+                && self.graph.children(id).all(|child| self.graph.is_finished(child))
                 && state
                     .finished
                     .is_some_and(|finished| server_now - finished > AGED_OUT * self.description.retention)

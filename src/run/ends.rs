@@ -3,6 +3,9 @@
 use super::discovery::UNSETTLED;
 use super::*;
 
+/// A listing may show a shard open so long after it ended.
+const LISTED_LATE: Millis = 15 * 60 * 1000;
+
 impl Run {
     /// The last page of a shard may name those that go on where it ends. Other parents of theirs
     /// may be new.
@@ -37,6 +40,7 @@ impl Run {
     /// Everything in the shard has its place: its children may go on.
     pub(super) fn finish(&mut self, id: &ShardId, now: Now) -> Result<()> {
         let at = self.server_now(now).unwrap_or(0);
+        self.verify_while_open(id);
         if let Some(reader) = self.readers.get_mut(id) {
             reader.phase = Phase::Finished;
         }
@@ -53,6 +57,18 @@ impl Run {
         self.look_around_when_all_read(now);
         self.activate_ready(now);
         Ok(())
+    }
+
+    /// Nothing is missing of a shard that is read to its end: neither what it held while a listing still
+    /// showed it open, nor anything older in its children, which began when it ended.
+    fn verify_while_open(&mut self, id: &ShardId) {
+        let open_at = self.graph.open_at(id).map(|at| at - LISTED_LATE);
+        if let (Some(reader), Some(at)) = (self.readers.get_mut(id), open_at)
+            && reader.verified < Some(at)
+        {
+            reader.verified = Some(at);
+            self.deltas.push(Delta::Verified { shard: id.clone(), at });
+        }
     }
 
     /// A missing cursor is believed when the listing shows the shard closed, or names it as a parent.

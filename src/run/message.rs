@@ -18,8 +18,10 @@ pub enum Event {
         shard: ShardId,
         result: Result<Opened>,
     },
+    /// The answer to the request for the page at `cursor`.
     Fetched {
         shard: ShardId,
+        cursor: Cursor,
         result: Result<Page>,
     },
     Scanned {

@@ -26,6 +26,7 @@ pub use crate::reader::Now;
 use crate::reader::{Limits, Phase, Reader};
 use crate::snapshot::Snapshot;
 
+mod ahead;
 mod bounded;
 mod discovery;
 mod doubt;
@@ -171,6 +172,8 @@ impl Run {
 
     /// Takes one event and says what to do next. After `Fail` or `End` only commits are still heard.
     pub fn step(&mut self, event: Event, now: Now) -> Vec<Action> {
+        let ahead = self.ask_ahead(&event, now);
+        self.actions.extend(ahead);
         let outcome = self.hear(event, now).and_then(|()| self.advance(now));
         if let Err(error) = outcome {
             self.fail(error);
@@ -191,7 +194,7 @@ impl Run {
             _ if self.stage == Stage::Over => {}
             Event::Listed { scope, result } => self.listed(scope, result, now)?,
             Event::Opened { shard, result } => self.opened(&shard, result, now)?,
-            Event::Fetched { shard, result } => self.fetched(&shard, result, now)?,
+            Event::Fetched { shard, cursor, result } => self.fetched(&shard, &cursor, result, now)?,
             Event::Scanned { segment, result } => self.scanned(segment, result, now)?,
             Event::Described(result) => self.described(result, now)?,
             Event::Tick => {}
@@ -302,14 +305,21 @@ impl Run {
         Ok(())
     }
 
-    /// Facts without rows before them take their place at once.
+    /// Facts without rows before them take their place at once, and so do the last rows there are.
     fn flush_when_due(&mut self, now: Now) -> Result<()> {
         let aged = self.batcher.due_at().is_some_and(|due| due <= now);
         let stuck = self.saving.starved && self.waiting.is_empty();
-        if self.batcher.is_empty() || (aged && !broken::is("batch-never-due")) || stuck {
+        let waits_in_vain = aged || self.awaits_no_page();
+        if self.batcher.is_empty() || (waits_in_vain && !broken::is("batch-never-due")) || stuck {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Whether nothing is asked for and nothing waits to be: only a listing can bring more.
+    fn awaits_no_page(&self) -> bool {
+        let scanning = self.snapshot.as_ref().is_some_and(|snapshot| snapshot.due().is_some());
+        self.shards_asked + self.segments_asked == 0 && self.agenda.is_empty() && !scanning
     }
 
     fn saw_server_time(&mut self, time: Option<Millis>, now: Now) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::checkpoint::QuarantinedRecord;
 use crate::decode::{Pushed, Quarantined, Skip};
-use crate::reader::{Idle, Reaction, Want};
+use crate::reader::{Ahead, Idle, Reaction, Want};
 
 impl Run {
     /// Shards whose parents have all ended may be read now.
@@ -16,6 +16,7 @@ impl Run {
     }
 
     pub(super) fn activate(&mut self, id: &ShardId, now: Now) {
+        self.forget_gone_parents(id);
         let parents = self.graph.parents(id).iter().filter_map(|parent| self.verified(parent)).max();
         let Some(start) = self.starts.get(id) else { return };
         let verified = start.verified.max(parents);
@@ -29,6 +30,21 @@ impl Run {
         reader.due = now;
         self.readers.insert(id.clone(), reader);
         self.schedule(id);
+    }
+
+    /// That they are gone is proved: the next process need not wait for them again.
+    fn forget_gone_parents(&mut self, id: &ShardId) {
+        let known = |parent: &ShardId| self.graph.contains(parent);
+        let Some(start) = self.starts.get_mut(id).filter(|start| !start.parents.iter().all(known)) else {
+            return;
+        };
+        start.parents.retain(known);
+        if self.is_current()
+            && let Some(state) = self.frontier.state_mut().checkpoint.shards.get_mut(id)
+        {
+            state.parents.retain(|parent| self.graph.contains(parent));
+            self.saving.changed = true;
+        }
     }
 
     pub(super) fn schedule(&mut self, id: &ShardId) {
@@ -60,8 +76,7 @@ impl Run {
 
     /// Returns false when memory is short and the reader has to wait.
     fn ask(&mut self, id: &ShardId, due: Now, now: Now) -> Result<bool> {
-        // Such a service goes on behind what it trimmed without a word, whatever the cursor's age.
-        let overtaken = self.options.terms.tells_lag && self.may_have_lost(id, now);
+        let overtaken = self.is_overtaken(id, now);
         let closed = self.is_listed_closed(id);
         let Some(reader) = self.readers.get_mut(id).filter(|reader| reader.due == due) else {
             return Ok(true);
@@ -119,6 +134,12 @@ impl Run {
         Ok(())
     }
 
+    /// A service that tells the lag goes on behind what it trimmed without a word, whatever the
+    /// cursor's age.
+    pub(super) fn is_overtaken(&self, id: &ShardId, now: Now) -> bool {
+        self.options.terms.tells_lag && self.may_have_lost(id, now)
+    }
+
     fn may_have_lost(&self, id: &ShardId, now: Now) -> bool {
         let (reader, time) = (self.readers.get(id), self.server_now(now));
         reader.zip(time).is_some_and(|(reader, time)| reader.may_have_lost(time, self.description.retention))
@@ -144,12 +165,20 @@ impl Run {
         }
     }
 
-    pub(super) fn fetched(&mut self, id: &ShardId, result: Result<Page>, now: Now) -> Result<()> {
+    pub(super) fn fetched(
+        &mut self,
+        id: &ShardId,
+        cursor: &Cursor,
+        result: Result<Page>,
+        now: Now,
+    ) -> Result<()> {
         self.memory.release(self.options.terms.page_bytes);
-        let fetching = |reader: &&Reader| matches!(reader.phase, Phase::Fetching(_));
-        if self.readers.get(id).filter(fetching).is_none() {
+        let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
+        // What was asked ahead of a page that could not be used belongs to no position any more.
+        if !reader.is_fetching(cursor) {
             return Ok(());
         }
+        let ahead = reader.ahead.take();
         if let Ok(page) = &result
             && page.says_nothing()
         {
@@ -159,7 +188,7 @@ impl Run {
         let outcome = result.and_then(|page| self.use_page(id, &page, now).map(|found| (page, found)));
         self.memory.set_gathering(self.batcher.bytes());
         match outcome {
-            Ok((page, found)) => self.used_page(id, &page, found, now),
+            Ok((page, found)) => self.used_page(id, &page, found, ahead, now),
             Err(error) => self.reader_failed(id, error, now),
         }
     }
@@ -260,7 +289,14 @@ impl Run {
         error
     }
 
-    fn used_page(&mut self, id: &ShardId, page: &Page, found: bool, now: Now) -> Result<()> {
+    fn used_page(
+        &mut self,
+        id: &ShardId,
+        page: &Page,
+        found: bool,
+        ahead: Option<Ahead>,
+        now: Now,
+    ) -> Result<()> {
         let closed = self.graph.is_closed(id);
         let idle = Idle { poll_interval: self.poll_interval(), closed };
         let Some(reader) = self.readers.get_mut(id) else { return Ok(()) };
@@ -275,6 +311,9 @@ impl Run {
         if self.readers.get(id).is_some_and(|reader| reader.phase == Phase::Ending) {
             self.meet_children(page, now)?;
             return self.end_of_shard(id, !page.children.is_empty(), now);
+        }
+        if let Some(reader) = self.readers.get_mut(id) {
+            reader.follow(ahead);
         }
         self.schedule(id);
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::checkpoint::QuarantinedRecord;
 use crate::decode::SchemaState;
 
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) struct Saving {
     pub(super) starved: bool,
     asked: bool,
     busy: bool,
+    /// What the save under way takes along: it is written once, and only then it is written.
+    unconfirmed: (Vec<Gap>, Vec<QuarantinedRecord>),
     through: u64,
     last: Now,
 }
@@ -57,6 +60,7 @@ impl Run {
             gaps: std::mem::take(&mut ledger.gaps),
             quarantined: std::mem::take(&mut ledger.quarantined),
         };
+        self.saving.unconfirmed = (save.gaps.clone(), save.quarantined.clone());
         self.saving.busy = true;
         self.saving.changed = false;
         self.saving.asked = false;
@@ -66,7 +70,14 @@ impl Run {
 
     pub(super) fn saved(&mut self, through: u64, result: Result<()>, now: Now) -> Result<()> {
         self.saving.busy = false;
-        result?;
+        let (gaps, quarantined) = std::mem::take(&mut self.saving.unconfirmed);
+        if let Err(error) = result {
+            // The store may work again for the save at the end, which then passes them too.
+            let ledger = self.frontier.state_mut();
+            ledger.gaps.splice(..0, gaps);
+            ledger.quarantined.splice(..0, quarantined);
+            return Err(error);
+        }
         self.saving.through = self.saving.through.max(through);
         if self.options.keeper == Keeper::Loader {
             self.passed_by_loader(through);

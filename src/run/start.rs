@@ -116,13 +116,12 @@ impl Run {
     /// A shard that the checkpoint does not know, and that names no parent, is read from its beginning.
     /// It holds nothing older than what is verified of the others, or else that is a gap by its age.
     fn resume(&mut self) {
-        let unfinished = self.starts.values().filter(|state| state.finished.is_none());
-        let oldest = unfinished.filter_map(|state| state.verified).min();
+        let verified = self.verified_of_all();
         let unknown = |id: &&ShardId| !self.starts.contains_key(*id) && self.graph.parents(id).is_empty();
         let unknown: Vec<_> = self.graph.ids().filter(unknown).cloned().collect();
         for id in unknown {
             self.warn(format!("shard {id} is not known to the checkpoint; it is read from its beginning"));
-            self.remember(&id, at_beginning(&[], oldest));
+            self.remember(&id, at_beginning(&[], verified));
         }
     }
 

@@ -143,12 +143,7 @@ impl Streams {
         let output = output.map_err(|error| {
             room.clients.failed("GetShardIterator", &subject, &keep, &error).with_shard(shard)
         })?;
-        let cursor = output.shard_iterator().filter(|iterator| !iterator.is_empty());
-        let cursor = cursor.ok_or_else(|| {
-            let message = format!("GetShardIterator of {subject} gave no iterator");
-            Error::new(ErrorKind::BadPage, message).with_shard(shard)
-        })?;
-        Ok(Opened { cursor: Cursor(cursor.into()), server_time: keep.kept().server_time })
+        Opened::at(output.shard_iterator(), shard, keep.kept().server_time)
     }
 
     async fn fetch(&self, shard: &ShardId, cursor: &Cursor) -> Result<Page> {

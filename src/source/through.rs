@@ -87,6 +87,10 @@ impl Source for Through {
         })
     }
 
+    fn cautions(&self) -> Answer<'_, Vec<String>> {
+        self.table.cautions()
+    }
+
     fn enable_stream(&self) -> Answer<'_, Description> {
         Box::pin(async {
             Err(Error::usage(

@@ -1,16 +1,17 @@
 //! Feeds events to the `Run` and carries out its actions.
 
-use std::any::Any;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::opening::open;
 use super::store::{Job, Store};
-use super::{Command, Plan, Shared, Tokens, closed};
+use super::thread::broken_task;
+use super::{Command, Plan, Shared, Tokens, Told, closed};
 use crate::error::{Error, Result};
 use crate::run::{Action, Event, Now, Run};
 use crate::source::Source;
@@ -18,33 +19,11 @@ use crate::source::Source;
 const READY: &str =
     "ready: the snapshot is complete, and every change made up to its end has been handed out";
 
-/// Runs one stream to its end and says how it went, also when the driver itself panics.
-pub(super) async fn supervise(
-    plan: Plan,
-    shared: Arc<Shared>,
-    commands: mpsc::UnboundedReceiver<Command>,
-    tokens: Tokens,
-) {
-    let driving = JoinSet::from_iter([drive(plan, shared.clone(), commands, tokens)]).join_next().await;
-    let result = match driving {
-        Some(Ok(result)) => result,
-        Some(Err(error)) => Err(panicked(error)),
-        None => Ok(()),
-    };
-    finish(&shared, result);
-}
+/// How long what the consumer did may wait to be heard.
+const MOMENT: Duration = Duration::from_millis(1);
 
-fn finish(shared: &Shared, result: Result<()>) {
-    let over = result.clone().err().unwrap_or_else(closed);
-    let mut front = shared.front();
-    front.opened.get_or_insert_with(|| Err(over.clone()));
-    front.outcome.get_or_insert(Err(over));
-    front.closed = Some(result);
-    drop(front);
-    (shared.wake)();
-}
-
-async fn drive(
+/// Opens a stream and runs it until it is closed.
+pub(super) async fn drive(
     plan: Plan,
     shared: Arc<Shared>,
     mut commands: mpsc::UnboundedReceiver<Command>,
@@ -95,11 +74,22 @@ struct Driver {
     /// After `Fail` and `End` nothing is read any more; what was handed out may still be saved.
     over: bool,
     closing: Option<oneshot::Receiver<Result<()>>>,
+    /// When what the consumer told is heard at the latest.
+    listens_until: Option<Instant>,
 }
 
 impl Driver {
     fn new(source: Arc<dyn Source>, shared: Arc<Shared>, store: Option<Store>) -> Self {
-        Self { source, shared, store, tasks: JoinSet::new(), tickets: Vec::new(), over: false, closing: None }
+        Self {
+            source,
+            shared,
+            store,
+            tasks: JoinSet::new(),
+            tickets: Vec::new(),
+            over: false,
+            closing: None,
+            listens_until: None,
+        }
     }
 
     /// Returns when the stream was closed and everything done is durable.
@@ -119,18 +109,59 @@ impl Driver {
                 Some(command) = commands.recv() => self.obey(command),
                 Some(event) = saves.recv() => self.saved(event),
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => match done {
-                    Ok(event) => self.step(event),
-                    Err(error) if error.is_panic() => self.fail(panicked(error)),
+                    Ok(event) => self.answered(event),
+                    Err(error) if error.is_panic() => self.fail(broken_task(error)),
                     Err(_) => {}
                 },
-                () = wait_until(deadline) => self.step(Event::Tick),
+                () = self.shared.told.notified() => self.listen(),
+                () = wait_until(deadline) => self.tick(),
             }
         }
     }
 
+    /// What the consumer did can wait a moment for more of it, unless somebody waits for what follows.
+    fn listen(&mut self) {
+        if self.shared.front().is_urgent() {
+            self.hear_told();
+        } else {
+            self.listens_until.get_or_insert_with(|| Instant::now() + MOMENT);
+        }
+    }
+
+    fn hear_told(&mut self) {
+        self.listens_until = None;
+        let told = std::mem::take(&mut self.shared.front().told);
+        let taken = told.iter().filter(|told| matches!(told, Told::Taken(_))).count();
+        told.into_iter().for_each(|told| self.step(told.into()));
+        if taken > 0 && self.heard_last(taken) {
+            (self.shared.wake)();
+        }
+    }
+
+    /// Counts batches as heard of. Says whether they were the last ones of a stream that is over: only
+    /// then is it certain what taking them meant.
+    fn heard_last(&self, taken: usize) -> bool {
+        let mut front = self.shared.front();
+        front.unheard = front.unheard.saturating_sub(taken);
+        front.unheard == 0 && front.outcome.is_some()
+    }
+
+    fn answered(&mut self, event: Event) {
+        self.hear_told();
+        self.step(event);
+    }
+
+    fn tick(&mut self) {
+        self.hear_told();
+        self.step(Event::Tick);
+    }
+
+    /// What was told before the command comes before it.
     fn obey(&mut self, command: Command) {
+        self.hear_told();
         match command {
-            Command::Event(event) => self.hear(event),
+            Command::Save => self.step(Event::Flush),
+            Command::Saved(through) => self.step(Event::Saved { through, result: Ok(()) }),
             Command::Flush(ticket) => self.flush(ticket),
             Command::State(answer) => {
                 let state = self.with_run(|run, _| run.state());
@@ -144,25 +175,13 @@ impl Driver {
     }
 
     fn step(&mut self, event: Event) {
+        // A page takes its time to decode: meanwhile the request for the next one is on its way.
+        if let Some(ahead) = self.with_run(|run, now| run.ask_ahead(&event, now)) {
+            self.ask_source(ahead);
+        }
         let actions = self.with_run(|run, now| run.step(event, now));
         self.carry_out(actions);
         self.resolve_tickets();
-    }
-
-    fn hear(&mut self, event: Event) {
-        let taken = matches!(event, Event::Taken { .. });
-        self.step(event);
-        if taken && self.heard_last() {
-            (self.shared.wake)();
-        }
-    }
-
-    /// Counts a batch as heard of. Says whether it was the last one of a stream that is over: only
-    /// then is it certain what taking it meant.
-    fn heard_last(&self) -> bool {
-        let mut front = self.shared.front();
-        front.unheard = front.unheard.saturating_sub(1);
-        front.unheard == 0 && front.outcome.is_some()
     }
 
     fn saved(&mut self, event: Event) {
@@ -292,7 +311,7 @@ impl Driver {
                 }
                 Action::Fetch { shard, cursor } => {
                     let result = source.fetch(&shard, &cursor).await;
-                    Event::Fetched { shard, result }
+                    Event::Fetched { shard, cursor, result }
                 }
                 Action::Scan(request) => {
                     let result = source.scan(&request).await;
@@ -326,8 +345,8 @@ impl Driver {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let after = self.with_run(|run, _| run.deadline())?;
-        Some(self.shared.began + after)
+        let due = self.with_run(|run, _| run.deadline()).map(|after| self.shared.began + after);
+        [due, self.listens_until].into_iter().flatten().min()
     }
 
     async fn let_go(mut self) -> Option<Store> {
@@ -341,17 +360,4 @@ async fn wait_until(deadline: Option<Instant>) {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
-}
-
-fn panicked(error: JoinError) -> Error {
-    let words = match error.try_into_panic() {
-        Ok(panic) => text_of(panic.as_ref()),
-        Err(_) => "it was cancelled".into(),
-    };
-    Error::internal(format!("a task panicked ({words}); this is a bug in shardarrow"))
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

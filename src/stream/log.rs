@@ -32,6 +32,10 @@ impl Log {
         self.push(Line { level: Level::Info, text: text.into() });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     pub(super) fn drain(&mut self) -> Vec<Line> {
         let mut lines: Vec<Line> = self.lines.drain(..).collect();
         match std::mem::take(&mut self.dropped) {

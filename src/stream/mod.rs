@@ -3,21 +3,23 @@
 //! Everything here is non-blocking. Whoever waits is told through a `Wake` that something changed,
 //! and looks again.
 
+mod answer;
 mod describing;
 mod driver;
 mod examining;
 mod log;
 mod opening;
 mod runtime;
+mod shared;
 mod store;
 mod table;
+mod thread;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow_schema::SchemaRef;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,13 +28,15 @@ use crate::checkpoint::{Checkpoint, CheckpointStore, Gap, QuarantinedRecord, Sav
 use crate::decode::{Decoder, SchemaState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::Description;
-use crate::run::{Event, Metrics, Options, Run};
+use crate::run::{Metrics, Options};
 use crate::source::Source;
 
+pub use answer::{Answer, Ticket};
 pub use examining::{Examination, examine};
 use log::Log;
 pub use log::{Level, Line};
 pub use runtime::{shut_down, spawn};
+use shared::{Front, LastWords, Shared, Told};
 pub use table::{Conform, Table, TableReader};
 
 /// Called after anything changed that somebody may wait for. It must not block.
@@ -94,82 +98,15 @@ impl Tokens {
 }
 
 enum Command {
-    Event(Event),
+    /// There is time to save what is done.
+    Save,
+    /// The loader made everything up to this entry durable.
+    Saved(u64),
     Flush(oneshot::Sender<Result<()>>),
     State(oneshot::Sender<Result<Save>>),
     Gaps(oneshot::Sender<Result<Vec<Gap>>>),
     Quarantined(oneshot::Sender<Result<Vec<QuarantinedRecord>>>),
     Close,
-}
-
-/// What the driver and the consumer both see.
-struct Shared {
-    front: Mutex<Front>,
-    run: Mutex<Option<Run>>,
-    /// The run's time is counted from here.
-    began: Instant,
-    wake: Wake,
-}
-
-#[derive(Default)]
-struct Front {
-    opened: Option<Result<()>>,
-    description: Option<Arc<Description>>,
-    schema: Option<SchemaRef>,
-    queue: VecDeque<Arc<Batch>>,
-    /// Batches that were taken but of which the run has not heard yet.
-    unheard: usize,
-    ready: bool,
-    outcome: Option<Result<()>>,
-    closed: Option<Result<()>>,
-    last_words: Option<LastWords>,
-    log: Log,
-}
-
-/// What the store held when it was let go, for questions asked after closing.
-#[derive(Clone)]
-struct LastWords {
-    gaps: Vec<Gap>,
-    quarantined: Vec<QuarantinedRecord>,
-}
-
-impl Front {
-    /// Whether every batch was taken, and what that meant is known.
-    fn is_drained(&self) -> bool {
-        self.queue.is_empty() && (self.unheard == 0 || self.closed.is_some())
-    }
-}
-
-impl Shared {
-    fn front(&self) -> MutexGuard<'_, Front> {
-        self.front.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run(&self) -> MutexGuard<'_, Option<Run>> {
-        self.run.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The answer to a question, when it has come.
-pub struct Answer<T>(Mutex<oneshot::Receiver<Result<T>>>);
-
-/// Resolves when everything done before it was asked for is durable.
-pub type Ticket = Answer<()>;
-
-impl<T> Answer<T> {
-    pub(crate) fn new(receiver: oneshot::Receiver<Result<T>>) -> Self {
-        Self(Mutex::new(receiver))
-    }
-
-    /// `None` while it has not come. It can be taken once.
-    pub fn take(&self) -> Option<Result<T>> {
-        let mut receiver = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match receiver.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(Err(closed())),
-        }
-    }
 }
 
 fn closed() -> Error {
@@ -188,10 +125,15 @@ impl Stream {
     pub fn open(plan: Plan, wake: Wake) -> Result<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
         let token = CancellationToken::new();
-        let shared =
-            Arc::new(Shared { front: Mutex::default(), run: Mutex::new(None), began: Instant::now(), wake });
+        let shared = Arc::new(Shared {
+            front: Mutex::default(),
+            run: Mutex::new(None),
+            began: Instant::now(),
+            wake,
+            told: Notify::new(),
+        });
         runtime::spawn(|root| {
-            driver::supervise(plan, shared.clone(), receiver, Tokens { own: token.clone(), root })
+            thread::supervise(plan, shared.clone(), receiver, Tokens { own: token.clone(), root })
         })?;
         Ok(Self { shared, commands, token, unsaved: AtomicBool::new(false) })
     }
@@ -218,8 +160,7 @@ impl Stream {
         let mut front = self.shared.front();
         if let Some(batch) = front.queue.pop_front() {
             front.unheard += 1;
-            drop(front);
-            self.send(Command::Event(Event::Taken { batch: batch.number }));
+            self.tell(front, Told::Taken(batch.number));
             return Next::Batch(batch);
         }
         let next = match &front.outcome {
@@ -229,7 +170,7 @@ impl Stream {
         };
         drop(front);
         if self.unsaved.swap(false, Ordering::Relaxed) {
-            self.send(Command::Event(Event::Flush));
+            self.send(Command::Save);
         }
         next
     }
@@ -261,7 +202,7 @@ impl Stream {
 
     /// The consumer is done with this batch (`alone`), or with it and all before it.
     pub fn done(&self, batch: u64, alone: bool) {
-        self.send(Command::Event(Event::Done { batch, alone }));
+        self.tell(self.shared.front(), Told::Done { batch, alone });
         self.unsaved.store(true, Ordering::Relaxed);
     }
 
@@ -277,7 +218,7 @@ impl Stream {
 
     /// The loader made everything up to this entry durable.
     pub fn saved(&self, through: u64) {
-        self.send(Command::Event(Event::Saved { through, result: Ok(()) }));
+        self.send(Command::Saved(through));
     }
 
     /// Flushes what is done, ends every task and lets the store go. `closed` says when.
@@ -320,6 +261,11 @@ impl Stream {
         last.map_or_else(|| self.ask(Command::Quarantined), Answer::ready)
     }
 
+    /// Whether there are lines for the log.
+    pub fn has_log(&self) -> bool {
+        !self.shared.front().log.is_empty()
+    }
+
     /// Lines for the log since the last call.
     pub fn drain_log(&self) -> Vec<Line> {
         self.shared.front().log.drain()
@@ -335,17 +281,19 @@ impl Stream {
         Answer::new(receiver)
     }
 
+    /// The first thing told wakes the driver, and what it must hear at once.
+    fn tell(&self, mut front: MutexGuard<'_, Front>, told: Told) {
+        front.told.push(told);
+        let wakes = front.told.len() == 1 || front.is_urgent();
+        drop(front);
+        if wakes {
+            self.shared.told.notify_one();
+        }
+    }
+
     /// A driver that is gone has nothing left to do; questions to it resolve as `Closed`.
     fn send(&self, command: Command) {
         let _ = self.commands.send(command);
-    }
-}
-
-impl<T> Answer<T> {
-    fn ready(value: T) -> Self {
-        let (sender, receiver) = oneshot::channel();
-        let _ = sender.send(Ok(value));
-        Self::new(receiver)
     }
 }
 

@@ -1,6 +1,10 @@
 //! The one tokio runtime of the process, made when first needed.
+//!
+//! Its few worker threads carry requests and answers. Each stream's driver, which decodes, has a thread
+//! of its own, so no answer waits for a page to be decoded.
 
 use std::future::Future;
+use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,9 +66,10 @@ pub fn shut_down(patience: Duration) {
 
 impl Running {
     fn new() -> Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4));
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
+            // One reads as much as several streams decode; with more, an answer wanders between them.
+            .worker_threads((cores / 4).clamp(1, 4))
             .thread_name("shardarrow")
             .enable_all()
             .build()

@@ -127,6 +127,10 @@ fn place(keys: &dyn Array, row: usize) -> usize {
 /// A text, whichever layout it has.
 pub(super) fn text(array: &dyn Array, row: usize) -> Option<&str> {
     match array.data_type() {
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            text(dictionary.values().as_ref(), place(dictionary.keys(), row))
+        }
         DataType::Utf8 => Some(array.as_string::<i32>().value(row)),
         DataType::LargeUtf8 => Some(array.as_string::<i64>().value(row)),
         DataType::Utf8View => Some(array.as_string_view().value(row)),

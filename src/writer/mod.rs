@@ -4,6 +4,7 @@
 //! without a clock. `driver` carries it out. Nothing here blocks: whoever waits is told through a `Wake`
 //! that something changed, and looks again.
 
+mod change;
 mod driver;
 mod json;
 mod moment;

@@ -22,7 +22,7 @@ pub struct Entry {
     pub partition_key: Arc<str>,
     pub explicit_hash_key: Option<Arc<str>>,
     pub data: Bytes,
-    /// Which row it was, counted over everything written.
+    /// Which row it is: of its write until it is pushed, then of everything written.
     pub row: u64,
 }
 
@@ -147,6 +147,8 @@ impl Plan {
     }
 
     pub fn push(&mut self, entry: Entry) {
+        // A refusal may come writes later.
+        let entry = Entry { row: self.counts.rows, ..entry };
         self.held += entry.size();
         self.counts.rows += 1;
         let id = self.lane_of(&entry.partition_key);
@@ -312,7 +314,7 @@ fn judge(error: &Error, lasted: Duration, patience: Duration) -> Result<()> {
         (true, true) => Ok(()),
         (false, _) => Err(error.clone()),
         (true, false) => {
-            let message = format!("for {} s and longer: {error}", patience.as_secs());
+            let message = format!("for {} s and longer: {error}", patience.as_secs_f64());
             Err(Error::new(error.kind(), message).with_code(error.code().unwrap_or_default()))
         }
     }
@@ -322,7 +324,8 @@ fn refused(entry: &Entry, code: &str, message: &str) -> Error {
     let key = &entry.partition_key;
     let message = message.lines().next().unwrap_or_default();
     let said = if message.is_empty() { code.to_owned() } else { format!("{code} ({message})") };
-    let sentence = format!("row {} with partition key {key:?} was refused: {said}", entry.row);
+    let sentence =
+        format!("row {} (of everything written) with partition key {key:?} was refused: {said}", entry.row);
     let kind = crate::aws::errors::classify(Some(code), 400).0;
     Error::new(kind, sentence).with_code(code)
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, FieldRef, SchemaRef};
 
-use super::json;
 use super::plan::Entry;
 use super::template::{self, Part};
+use super::{change, json};
 use crate::decode::KEYS_MARK;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -39,6 +39,11 @@ pub enum Payload {
     Json,
     /// The bytes of this column.
     Column(String),
+    /// The row as the change of a table, in the form in which DynamoDB writes it into a stream.
+    Change {
+        /// The table's name.
+        table: Option<String>,
+    },
 }
 
 /// A shape applied to the columns of one schema.
@@ -47,14 +52,24 @@ pub(super) struct Layout {
     schema: SchemaRef,
     key: Vec<KeyPart>,
     hash_key: Option<usize>,
-    /// The column that is the payload; `None`: all of them, as JSON.
-    payload: Option<usize>,
+    data: Data,
+}
+
+/// What of a row is its data.
+#[derive(Clone, Debug)]
+enum Data {
+    /// All columns, as JSON.
+    Row,
+    Column(usize),
+    Change(change::Columns, Option<String>),
 }
 
 #[derive(Clone, Debug)]
 enum KeyPart {
     Text(String),
     Column(usize),
+    /// The short form of an item's keys, which stand in this column as DynamoDB JSON.
+    Item(usize),
 }
 
 impl Layout {
@@ -63,14 +78,9 @@ impl Layout {
     pub(super) fn new(shape: &Shape, schema: &SchemaRef) -> Result<Self> {
         let (key, hash_key) = match &shape.partition_key {
             KeyOf::Data => of_data(schema)?,
-            KeyOf::Columns(names) => (joined(names.clone()), None),
-            KeyOf::Template(text) => (template::parse(text)?, None),
+            KeyOf::Columns(names) => (placed(schema, joined(names.clone()))?, None),
+            KeyOf::Template(text) => (placed(schema, template::parse(text)?)?, None),
         };
-        let place = |part| match part {
-            Part::Text(text) => Ok(KeyPart::Text(text)),
-            Part::Column(name) => column(schema, "partition_key", &name).map(KeyPart::Column),
-        };
-        let key = key.into_iter().map(place).collect::<Result<Vec<_>>>()?;
         for part in &key {
             if let KeyPart::Column(column) = part {
                 check_key(schema, "partition_key", *column)?;
@@ -81,14 +91,15 @@ impl Layout {
             None => hash_key,
         };
         hash_key.map_or(Ok(()), |column| check_key(schema, "explicit_hash_key", column))?;
-        let payload = match &shape.payload {
-            Payload::Column(name) => Some(data_column(schema, name)?),
+        let data = match &shape.payload {
+            Payload::Column(name) => Data::Column(data_column(schema, name)?),
+            Payload::Change { table } => Data::Change(change::Columns::require(schema)?, table.clone()),
             Payload::Json => {
                 check_json(schema)?;
-                None
+                Data::Row
             }
         };
-        Ok(Self { schema: schema.clone(), key, hash_key, payload })
+        Ok(Self { schema: schema.clone(), key, hash_key, data })
     }
 
     /// The record of one row.
@@ -115,6 +126,7 @@ impl Layout {
         for part in &self.key {
             match part {
                 KeyPart::Text(between) => text.push_str(between),
+                KeyPart::Item(column) => text.push_str(&change::partition_key(batch, *column, row)?),
                 KeyPart::Column(column) => {
                     let value = self.key_text(batch, *column, row)?;
                     text.push_str(&value.ok_or_else(|| {
@@ -167,12 +179,20 @@ impl Layout {
     }
 
     fn data(&self, batch: &RecordBatch, row: usize) -> Result<Vec<u8>, String> {
-        let Some(column) = self.payload else {
-            let mut out = Vec::with_capacity(256);
-            let fields = self.schema.fields().iter().map(AsRef::as_ref);
-            json::object(&mut out, fields.zip(batch.columns().iter().map(AsRef::as_ref)), row)?;
-            return Ok(out);
-        };
+        let mut out = Vec::new();
+        match &self.data {
+            Data::Row => {
+                let fields = self.schema.fields().iter().map(AsRef::as_ref);
+                json::object(&mut out, fields.zip(batch.columns().iter().map(AsRef::as_ref)), row)?;
+            }
+            Data::Change(columns, table) => columns.write(&mut out, batch, row, table.as_deref())?,
+            Data::Column(column) => out.extend_from_slice(self.cell(batch, *column, row)?),
+        }
+        Ok(out)
+    }
+
+    /// The bytes of a binary or a text.
+    fn cell<'b>(&self, batch: &'b RecordBatch, column: usize, row: usize) -> Result<&'b [u8], String> {
         let array: &ArrayRef = batch.column(column);
         let name = self.schema.field(column).name();
         if json::is_null(array.as_ref(), row) {
@@ -180,26 +200,37 @@ impl Layout {
         }
         let bytes =
             json::bytes(array.as_ref(), row).or_else(|| json::text(array.as_ref(), row).map(str::as_bytes));
-        bytes.map(<[u8]>::to_vec).ok_or_else(|| json::within(name, "is neither binary nor text"))
+        bytes.ok_or_else(|| json::within(name, "is neither binary nor text"))
     }
 }
 
-/// Key columns of a DynamoDB table, or the partition key of a Kinesis record.
-fn of_data(schema: &SchemaRef) -> Result<(Vec<Part>, Option<usize>)> {
+/// The keys of a DynamoDB table, or the partition key of a Kinesis record.
+fn of_data(schema: &SchemaRef) -> Result<(Vec<KeyPart>, Option<usize>)> {
+    if let Some(columns) = change::Columns::of(schema) {
+        return Ok((vec![KeyPart::Item(columns.keys)], None));
+    }
     let marked = schema.metadata().get(KEYS_MARK);
     if let Some(keys) = marked.and_then(|keys| serde_json::from_str::<Vec<String>>(keys).ok())
         && !keys.is_empty()
     {
-        return Ok((joined(keys), None));
+        return Ok((placed(schema, joined(keys))?, None));
     }
-    if schema.column_with_name("_partition_key").is_none() {
+    let Some((key, _)) = schema.column_with_name("_partition_key") else {
         return Err(Error::usage(
             "the data does not name its key; give partition_key= a column, a list of columns, or a template \
              such as \"{customer}-{id}\"",
         ));
-    }
+    };
     let hash_key = schema.column_with_name("_explicit_hash_key").map(|(place, _)| place);
-    Ok((vec![Part::Column("_partition_key".to_owned())], hash_key))
+    Ok((vec![KeyPart::Column(key)], hash_key))
+}
+
+fn placed(schema: &SchemaRef, parts: Vec<Part>) -> Result<Vec<KeyPart>> {
+    let place = |part| match part {
+        Part::Text(text) => Ok(KeyPart::Text(text)),
+        Part::Column(name) => column(schema, "partition_key", &name).map(KeyPart::Column),
+    };
+    parts.into_iter().map(place).collect()
 }
 
 fn joined(names: Vec<String>) -> Vec<Part> {

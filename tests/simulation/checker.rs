@@ -5,7 +5,7 @@
 //! |---|---|
 //! | I1 | Every record written after the start is used, set aside, or inside a reported gap. |
 //! | I2 | The records of a key come in the order in which they were written. |
-//! | I3 | At rest a mirror equals its table. |
+//! | I3 | At rest a mirror equals its table; from `ready` on it has every change made during the scan. |
 //! | I4 | A loader gets nothing twice; a plain consumer only what no checkpoint covered when it was killed. |
 //! | I5 | A checkpoint never claims what is not done. |
 //! | I6 | In a checkpoint nothing goes back. |
@@ -23,7 +23,7 @@ use shardarrow::batch::Batch;
 use shardarrow::checkpoint::{Checkpoint, Gap};
 use shardarrow::page::{Shard, Terms};
 use shardarrow::position::Position;
-use shardarrow::run::{Action, Event, Keeper, Options};
+use shardarrow::run::{Action, Event, Keeper, Options, Start};
 use twin::Aws;
 
 use crate::world::{Durable, Seen, rows};
@@ -37,6 +37,9 @@ const STALE_MS: i64 = 10_000;
 
 /// A reader may not be asked for what the stream forgets within these milliseconds of a start.
 const SLACK_MS: i64 = 20 * 60_000;
+
+/// The service's times come in whole seconds, and a record may carry one of a moment before.
+const CLOCK_MS: i64 = 2_000;
 
 /// A sequence number, compared by other means than the crate's, which may be broken.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,9 +108,21 @@ pub struct Checker {
     /// How far into a shard the checkpoint's claims have been verified.
     verified: BTreeMap<String, usize>,
     gaps: Vec<Gap>,
+    /// When each of them was written down.
+    heard_ms: Vec<i64>,
     set_aside: BTreeSet<String>,
     /// What was said to be lost, before it is written down.
     warnings: Vec<String>,
+    /// A save was durable and answered with an error: what it took along may come again.
+    pub unconfirmed: bool,
+    /// When the stream was replaced by another.
+    pub replaced_ms: Option<i64>,
+    /// The moment at which the stream was to begin.
+    from_ms: Option<i64>,
+    /// How many records there were when this epoch's scan began in this life.
+    scan_began: Option<usize>,
+    /// The last epoch that was called ready.
+    ready_epoch: u64,
     fetches_under_way: usize,
     listings: VecDeque<i64>,
     fetches: BTreeMap<String, VecDeque<i64>>,
@@ -136,8 +151,14 @@ impl Checker {
             may_repeat: BTreeMap::new(),
             verified: BTreeMap::new(),
             gaps: Vec::new(),
+            heard_ms: Vec::new(),
             set_aside: BTreeSet::new(),
             warnings: Vec::new(),
+            unconfirmed: false,
+            replaced_ms: None,
+            from_ms: None,
+            scan_began: None,
+            ready_epoch: 0,
             fetches_under_way: 0,
             listings: VecDeque::new(),
             fetches: BTreeMap::new(),
@@ -166,6 +187,7 @@ impl Checker {
 
     fn wrote(&mut self, shard: &str, sequence: &str, key: String, at_ms: i64) {
         let index = self.places.len();
+        self.trace.push(format!("{at_ms} record {sequence} of key {key} is written to {shard}"));
         let of_shard = self.shards.entry(shard.to_owned()).or_default();
         self.places.insert(sequence.to_owned(), (shard.to_owned(), of_shard.len()));
         let sequence = Number::of(sequence);
@@ -181,7 +203,11 @@ impl Checker {
             self.trace.push(format!("  {id} {state:?}"));
         }
         (self.keeper, self.memory_limit) = (options.keeper, options.memory_limit);
+        if let (Start::Time(moment), None) = (start, &durable.checkpoint) {
+            self.from_ms = Some(*moment);
+        }
         self.given.clear();
+        self.scan_began = None;
         self.fetches_under_way = 0;
         for record in self.done.iter().filter(|_| options.keeper == Keeper::Store) {
             let covered = self.places.get(record).is_some_and(|(shard, at)| {
@@ -201,8 +227,12 @@ impl Checker {
         let all = self.places.len();
         if matches!(self.scope, Scope::Undecided) && !checkpoint.shards.is_empty() {
             let kept = aws.now_ms() - self.retention_ms + SLACK_MS;
-            let all_of_it = checkpoint.start == "earliest" && checkpoint.epoch == 1;
-            self.scope = if all_of_it { Scope::Since(kept) } else { Scope::From(all) };
+            self.scope = match checkpoint.start.as_str() {
+                "earliest" if checkpoint.epoch == 1 => Scope::Since(kept),
+                "time" => Scope::Since(kept.max(self.from_ms.unwrap_or(kept) + CLOCK_MS)),
+                // A later epoch is not durable before the batches of the one before are done.
+                _ => Scope::From(self.scan_began.unwrap_or(all)),
+            };
         }
     }
 
@@ -216,28 +246,35 @@ impl Checker {
 
     fn is_accounted_for(&self, shard: &str, record: &Written) -> bool {
         let number = record.sequence.as_str();
-        let in_gap = |gap: &Gap| match &gap.shard {
+        let in_gap = |(gap, heard_ms): (&Gap, &i64)| match &gap.shard {
+            // What the new stream holds must come.
+            _ if gap.cause.starts_with("the stream was replaced") => {
+                let trimmed = gap.found.unwrap_or(*heard_ms) - self.retention_ms + SLACK_MS;
+                record.at_ms < self.replaced_ms.unwrap_or(0).max(trimmed)
+            }
             Some(id) if id.as_str() == shard => {
                 let behind = gap.from.as_ref().and_then(Position::sequence);
                 let behind = behind.map(|number| Number::of(number.record()));
                 behind.is_none_or(|behind| record.sequence >= behind)
             }
-            // What is written once the new stream is known must come.
-            _ if gap.cause.starts_with("the stream was replaced") => {
-                gap.found.is_none_or(|at| record.at_ms < at)
-            }
-            // Up to the oldest record left, which may be in a descendant.
+            // Up to the oldest record left, which may be in a descendant; from the beginning, what was in
+            // its ancestors is lost with it.
             Some(id) => {
-                let found = gap.found.unwrap_or(i64::MAX);
+                let found = gap.found.unwrap_or(*heard_ms);
                 let kin = self.ancestors(shard);
                 // A shard that vanished before any listing showed it may be anybody's descendant.
                 let unlisted =
                     !self.parents.contains_key(shard) || kin.iter().any(|id| !self.parents.contains_key(id));
-                record.at_ms < found - self.retention_ms + SLACK_MS && (unlisted || kin.contains(id.as_str()))
+                let from_beginning = gap.from == Some(Position::Beginning);
+                let with_it = || from_beginning && self.ancestors(id.as_str()).contains(shard);
+                let trimmed = record.at_ms < found - self.retention_ms + SLACK_MS;
+                trimmed && (unlisted || kin.contains(id.as_str()) || with_it())
             }
             None => true,
         };
-        self.done.contains(number) || self.set_aside.contains(number) || self.gaps.iter().any(in_gap)
+        self.done.contains(number)
+            || self.set_aside.contains(number)
+            || self.gaps.iter().zip(&self.heard_ms).any(in_gap)
     }
 
     pub fn answered(&mut self, event: &Event, now_ms: i64) {
@@ -247,7 +284,7 @@ impl Checker {
                 self.trace.push(format!("{now_ms} {scope:?} complete={} {shards:?}", listing.complete));
                 self.saw(&listing.shards);
             }
-            Event::Fetched { shard, result } => {
+            Event::Fetched { shard, result, .. } => {
                 let said = match result {
                     Ok(page) => format!(
                         "{} bytes, behind {:?}, end {}",
@@ -261,6 +298,13 @@ impl Checker {
                 self.fetches_under_way = self.fetches_under_way.saturating_sub(1);
                 result.iter().for_each(|page| self.saw(&page.children));
             }
+            Event::Scanned { segment, result } => {
+                let said = match result {
+                    Ok(page) => format!("{} items, end {}", page.scanned, page.next.is_none()),
+                    Err(error) => error.to_string(),
+                };
+                self.trace.push(format!("{now_ms} page of {}: {said}", segment.shard()));
+            }
             _ => {}
         }
     }
@@ -269,6 +313,7 @@ impl Checker {
         self.trace.push(format!("{now_ms} warning: {line}"));
         if line.starts_with("records are lost") {
             self.warnings.push(line.to_owned());
+            self.scan_began = None;
         }
     }
 
@@ -280,8 +325,13 @@ impl Checker {
     }
 
     /// I11 and I12.
-    pub fn asked(&mut self, request: &Action, waiting: usize, now_ms: i64) {
+    pub fn asked(&mut self, request: &Action, waiting: usize, aws: &Aws) {
+        let now_ms = aws.now_ms();
         match request {
+            Action::Scan(_) if self.scan_began.is_none() => {
+                self.learn(aws);
+                self.scan_began = Some(self.places.len());
+            }
             Action::List { .. } if in_a_second(&mut self.listings, now_ms) > LISTINGS => {
                 self.blame("I12", format!("more than {LISTINGS} listings were asked for within a second"));
             }
@@ -357,7 +407,12 @@ impl Checker {
 
     fn expect_parents_first(&mut self, row: &Seen) {
         let ancestors = self.ancestors(&row.shard);
-        let lost = |line: &String| line.contains("replaced") || ancestors.iter().any(|id| line.contains(id));
+        let from_beginning = format!("shard {} ", row.shard);
+        let lost = |line: &String| {
+            line.contains("replaced")
+                || ancestors.iter().any(|id| line.contains(id))
+                || line.contains(&from_beginning) && line.contains("from the beginning")
+        };
         let unlisted = !self.warnings.is_empty() && ancestors.iter().any(|id| !self.parents.contains_key(id));
         if unlisted || self.warnings.iter().any(lost) {
             return;
@@ -394,7 +449,16 @@ impl Checker {
     /// I4: the consumer is done with this batch.
     pub fn applied(&mut self, batch: &Batch, aws: &Aws) {
         self.learn(aws);
-        for row in rows(&batch.records).iter().filter(|row| !row.sequence.is_empty()) {
+        let given = rows(&batch.records);
+        let said = given.iter().map(|row| format!("{} {}={} {}", row.op, row.key, row.version, row.sequence));
+        let said = said.collect::<Vec<_>>().join(", ");
+        self.trace.push(format!(
+            "{} batch {} of epoch {} used: {said}",
+            aws.now_ms(),
+            batch.number,
+            batch.epoch
+        ));
+        for row in given.iter().filter(|row| !row.sequence.is_empty()) {
             self.used += 1;
             let Seen { shard, sequence, key, .. } = row;
             if self.done.insert(sequence.clone()) {
@@ -416,10 +480,13 @@ impl Checker {
     /// I5, I6, I7, I10: this checkpoint is about to replace the one in `durable`, whose gaps are already there.
     pub fn saved(&mut self, checkpoint: &Checkpoint, aws: &Aws, durable: &Durable) {
         self.learn(aws);
+        let (epoch, stream) =
+            (checkpoint.epoch, checkpoint.stream_arn.rsplit('/').next().unwrap_or_default());
+        self.trace.push(format!("{} epoch {epoch} of {stream} saved", aws.now_ms()));
         if let Some(back) = went_back(durable.checkpoint.as_ref(), checkpoint) {
             self.blame("I6", back);
         }
-        self.heard_of(durable);
+        self.heard_of(durable, aws.now_ms());
         if checkpoint.epoch != self.epoch {
             // Everything is scanned again.
             (self.epoch, self.scope) = (checkpoint.epoch, Scope::Undecided);
@@ -427,6 +494,7 @@ impl Checker {
         self.expect_ends_before_children(checkpoint);
         self.expect_done(checkpoint);
         self.expect_verified(checkpoint);
+        self.expect_ready(checkpoint);
         self.decide_scope(checkpoint, aws);
         let named = |row: &Seen| row.key.starts_with('k') && row.shard.starts_with("shardId-0000000");
         let told = checkpoint.schema.columns.is_empty();
@@ -435,13 +503,14 @@ impl Checker {
         }
     }
 
-    fn heard_of(&mut self, durable: &Durable) {
+    fn heard_of(&mut self, durable: &Durable, now_ms: i64) {
         let new: Vec<_> = durable.gaps.iter().skip(self.gaps.len()).cloned().collect();
         for gap in new {
-            if self.gaps.contains(&gap) {
+            if self.gaps.contains(&gap) && !self.unconfirmed {
                 self.blame("I10", format!("a gap is written down twice: {gap:?}"));
             }
             self.gaps.push(gap);
+            self.heard_ms.push(now_ms);
         }
         let numbers = durable.quarantined.iter().filter_map(|one| one.record.sequence.as_ref());
         self.set_aside = numbers.map(ToString::to_string).collect();
@@ -511,6 +580,29 @@ impl Checker {
             }));
         }
         claims.into_iter().for_each(|line| self.blame("I5", line));
+    }
+
+    /// "Every change made up to the end of the scan is there."
+    fn expect_ready(&mut self, checkpoint: &Checkpoint) {
+        let ready = checkpoint.snapshot.as_ref().filter(|snapshot| snapshot.ready);
+        let Some(snapshot) = ready.filter(|_| checkpoint.epoch > self.ready_epoch) else { return };
+        self.ready_epoch = checkpoint.epoch;
+        let Some(ended) = snapshot.ended else {
+            return self.blame("I3", "a snapshot is ready whose scan has not ended");
+        };
+        // Of a stream that nobody has seen yet nothing can be there.
+        let seen = self.gaps.iter().any(|gap| gap.cause.starts_with("the stream was replaced"));
+        let until = self.replaced_ms.filter(|_| !seen).unwrap_or(ended).min(ended - CLOCK_MS);
+        let unread = self.shards.iter().find_map(|(shard, records)| {
+            let before = |record: &&Written| record.at_ms < until && self.counts(record);
+            let unread = |record: &&Written| !self.is_accounted_for(shard, record);
+            records.iter().filter(before).find(unread).map(|record| (shard, record))
+        });
+        if let Some((shard, Written { sequence, key, .. })) = unread {
+            let early =
+                format!("the snapshot is ready without record {sequence} of key {key} in shard {shard}");
+            self.blame("I3", early);
+        }
     }
 
     /// The first record that should be there and is not.

@@ -7,7 +7,7 @@ use shardarrow::page::Cursor;
 use shardarrow::run::{Event, Keeper, OnGap, Options, Start};
 use twin::{Fault, Injection, Op, StreamSpecification};
 
-use crate::world::{Session, TABLE, World, options};
+use crate::world::{Session, TABLE, Unsaved, World, options};
 use crate::{HOUR, assert_exact, assert_none_lost, assert_ordered, drain, seeds};
 
 fn error(op: Op, code: &str, times: u64) -> Injection {
@@ -464,4 +464,134 @@ fn shards_that_vanished_with_their_parents_hold_nothing_up() {
     let mut session = world.start(again).unwrap();
     drain(&mut world, &mut session);
     assert!(session.run.is_ready());
+}
+
+/// A shard without a record ended, and its process with it, before any listing showed the child. Hours
+/// later nothing of the child is missing: its parent was seen open after the start.
+#[test]
+fn the_child_of_an_empty_shard_is_no_older_than_the_last_listing_that_shows_its_parent_open() {
+    for (away, lost) in [(2, false), (23, false), (25, true)] {
+        let mut world = World::new(18, 1);
+        world.aws.knobs_mut().hide_child_ms = 60_000;
+        let mut session = world.start(options()).unwrap();
+        session.open(&mut world);
+        let parent = world.aws.open_shard(TABLE, 0).unwrap();
+        world.roll_over_any();
+        write(&mut world, 10);
+        session.run_for(&mut world, 2_000);
+        session.commit(&mut world);
+        drop(session);
+        let saved = world.durable.checkpoint.as_ref().unwrap();
+        assert!(saved.shards.len() == 1 && saved.shards[&parent.as_ref().into()].finished.is_some());
+        world.aws.advance(away * HOUR as u64);
+        let mut session = world.start(options()).unwrap();
+        if lost {
+            session.open(&mut world);
+            session.run_for(&mut world, 60_000);
+            assert!(matches!(&session.over, Some(Err(error)) if error.kind() == ErrorKind::Gap));
+            continue;
+        }
+        drain(&mut world, &mut session);
+        assert_exact(&world);
+        assert_eq!(world.durable.gaps, []);
+    }
+}
+
+/// A save fails, the store works again, and what is in hand is committed at the end: the gap that the
+/// first one took along is written with it.
+#[test]
+fn a_gap_that_a_failed_save_took_along_is_written_with_the_next() {
+    let mut world = World::new(19, 1);
+    let go_on = Options { on_gap: OnGap::Continue, keeper: Keeper::Store, ..options() };
+    let mut session = world.start(go_on.clone()).unwrap();
+    drain(&mut world, &mut session);
+    drop(session);
+    write(&mut world, 10);
+    world.aws.advance(26 * HOUR as u64);
+    write(&mut world, 10);
+    let mut session = world.start(go_on).unwrap();
+    session.open(&mut world);
+    world.next_save_fails = Some(Unsaved::NotWritten);
+    session.run_for(&mut world, 2_000);
+    assert!(world.next_save_fails.is_none() && world.durable.gaps.is_empty());
+    let Some(Err(error)) = &session.over else { panic!("{:?}", session.over) };
+    assert_eq!(error.kind(), ErrorKind::CheckpointStore);
+    session.take_all(&mut world);
+    session.commit(&mut world);
+    for _ in 0..10 {
+        session.step(&mut world, 1_000);
+    }
+    let position = |world: &World| world.durable.checkpoint.as_ref().unwrap().shards.values().next().cloned();
+    assert!(position(&world).unwrap().position.sequence().is_some(), "nothing was saved");
+    assert_eq!(world.durable.gaps.len(), 1);
+}
+
+/// The checkpoint knows a shard that is not begun, and names its parent, which listings show late.
+#[test]
+fn a_parent_that_listings_show_late_after_a_restart_is_read_first() {
+    let mut world = World::new(21, 1);
+    write(&mut world, 20);
+    let (parent, _) = world.aws.roll_over(TABLE, 0).unwrap();
+    write(&mut world, 20);
+    world.aws.knobs_mut().omit = vec![parent.to_string()];
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    drop(session);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 5_000);
+    session.take_all(&mut world);
+    session.commit(&mut world);
+    world.aws.knobs_mut().omit.clear();
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    assert_ordered(&world);
+}
+
+/// The only shard that the checkpoint knows is finished, its child vanished unseen, and the process that
+/// finds the child's child is killed before anything is proved.
+#[test]
+fn what_nobody_saw_is_as_old_as_the_shard_it_descends_from() {
+    let mut world = World::new(22, 1);
+    world.aws.knobs_mut().hide_child_ms = 60_000;
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    world.roll_over_any();
+    session.run_for(&mut world, 2_000);
+    session.commit(&mut world);
+    drop(session);
+    write(&mut world, 10);
+    world.roll_over_any();
+    write(&mut world, 10);
+    world.aws.advance(27 * HOUR as u64);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 2_000);
+    session.commit(&mut world);
+    assert!(world.durable.checkpoint.as_ref().unwrap().shards.len() > 1 && session.over.is_none());
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 60_000);
+    assert!(
+        matches!(&session.over, Some(Err(error)) if error.kind() == ErrorKind::Gap),
+        "{:?}",
+        session.over
+    );
+}
+
+/// That a parent is gone takes some listings to prove, once.
+#[test]
+fn a_restart_does_not_wait_for_parents_that_were_gone_before() {
+    let mut world = World::new(23, 1);
+    world.roll_over_any();
+    world.aws.advance(25 * HOUR as u64);
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    write(&mut world, 10);
+    let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
+    session.run_for(&mut world, 3_000);
+    session.take_all(&mut world);
+    session.commit(&mut world);
+    assert_exact(&world);
 }

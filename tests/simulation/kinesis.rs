@@ -480,6 +480,40 @@ fn a_retention_that_is_cut_trims_at_once_and_that_is_a_gap() {
     }
 }
 
+/// One parent of a merge is read to its end, the other is not, and then nobody reads for two days, in
+/// which the merged shard is split and vanishes.
+#[test]
+fn the_child_of_a_merge_does_not_wait_for_a_parent_that_aged_out() {
+    let mut world = world(11, 2);
+    (0..20).for_each(|_| world.put(10));
+    let go_on = Options { on_gap: OnGap::Continue, ..options() };
+    let mut session = world.start(go_on.clone()).unwrap();
+    drain(&mut world, &mut session);
+    let refused = Fault::Error { code: "InternalFailure".into(), status: 500, message: "refused".into() };
+    let op = Op::Kinesis(KinesisOp::GetRecords);
+    let shard = Some(format!("{STREAM}/shardId-000000000001"));
+    world.aws.inject(Injection { times: 1 << 20, shard, ..Injection::once(op, refused) });
+    world
+        .aws
+        .kinesis()
+        .merge_shards(&Named::of(STREAM), "shardId-000000000000", "shardId-000000000001")
+        .unwrap();
+    session.run_for(&mut world, 90_000);
+    session.commit(&mut world);
+    let saved = world.durable.checkpoint.as_ref().unwrap();
+    let finished: Vec<_> = saved.shards.values().map(|state| state.finished.is_some()).collect();
+    assert_eq!(finished, [true, false, false]);
+    drop(session);
+    world.aws.clear_faults();
+    world.reshard_any();
+    world.aws.advance(50 * HOUR as u64);
+    let before = world.aws.kinesis_history().len();
+    (0..20).for_each(|_| world.put(10));
+    let mut session = world.start(go_on).unwrap();
+    drain(&mut world, &mut session);
+    assert_none_lost(&world, before);
+}
+
 /// A reader whose consumer sleeps for a day is overtaken by the trimming, whatever its cursor's age.
 #[test]
 fn a_running_reader_overtaken_by_the_retention_says_so() {

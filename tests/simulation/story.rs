@@ -106,6 +106,9 @@ impl Story {
     fn run(&mut self) -> Outcome {
         self.prepare();
         let mut session = self.live()?;
+        if self.kind == Kind::Snapshot && self.world.dice.chance(40) {
+            self.trouble.inject_into_the_scan(&mut self.world);
+        }
         if self.buried {
             // A first listing that hides what was split a moment ago would take old history for new.
             session.run_for(&mut self.world, 3_000);
@@ -122,6 +125,9 @@ impl Story {
             session = self.live_through_an_outage(session)?;
         }
         self.trouble.end(&mut self.world);
+        if self.world.dice.chance(5) {
+            session = self.rest_for_a_day(session)?;
+        }
         if self.world.dice.chance(40) {
             session = self.live()?;
             if self.world.dice.chance(60) && !self.loses {
@@ -153,7 +159,9 @@ impl Story {
         self.trouble.end(&mut self.world);
         let now_ms = self.world.aws.now_ms();
         if let (Start::Time(moment), None) = (&mut self.options.start, &self.world.durable.checkpoint) {
-            *moment = now_ms - 3_600_000;
+            let (written, long_ago) = (now_ms - self.began_ms, self.world.dice.chance(30));
+            let back = if long_ago { HOUR } else { self.world.dice.roll(written as u64 + 1) as i64 };
+            *moment = now_ms - back;
         }
         self.options.seed = self.world.dice.roll(u64::MAX);
         let options = self.options.clone();
@@ -190,6 +198,12 @@ impl Story {
     }
 
     fn disturb(&mut self) {
+        if self.options.keeper == Keeper::Store && self.world.dice.chance(4) {
+            self.trouble.fail_next_save(&mut self.world);
+        }
+        if self.world.dice.chance(5) {
+            self.trouble.hide_a_finished_shard(&mut self.world);
+        }
         if self.world.dice.chance(35) {
             self.trouble.inject_any(&mut self.world);
         } else if self.loses && self.kind != Kind::Kinesis && !self.replaced && self.world.dice.chance(10) {
@@ -199,6 +213,8 @@ impl Story {
             }
             self.world.reenable_stream();
             self.replaced = true;
+            let now_ms = self.world.aws.now_ms();
+            self.world.checker.iter_mut().for_each(|checker| checker.replaced_ms = Some(now_ms));
             self.trouble.count("stream replaced", 1);
         }
     }
@@ -215,19 +231,25 @@ impl Story {
         }
     }
 
-    /// Whether the checkpoint knows of every shard that nothing was missing so many hours ago.
+    /// Whether the checkpoint knows that nothing was missing so many hours ago: of every shard that is
+    /// open, and of every shard whose children it does not know.
     fn is_young(&self, hours: i64) -> bool {
         let oldest = self.world.aws.now_ms() - hours * HOUR;
         let Some(checkpoint) = &self.world.durable.checkpoint else { return false };
-        let open: Vec<_> = checkpoint.shards.values().filter(|state| state.finished.is_none()).collect();
-        !open.is_empty() && open.iter().all(|state| state.verified > Some(oldest))
+        let shards = &checkpoint.shards;
+        let has_children = |id| shards.values().any(|state| state.parents.contains(id));
+        let mut ends =
+            shards.iter().filter(|(id, state)| state.finished.is_none() || !has_children(id)).peekable();
+        ends.peek().is_some() && ends.all(|(_, state)| state.verified > Some(oldest))
     }
 
     fn consume(&mut self, session: &mut Session) {
         if self.world.dice.chance(25) || !session.run.is_open() {
             return;
         }
-        session.take_all(&mut self.world);
+        let most = session.queue.len() as u64;
+        let batches = if self.world.dice.chance(70) { most } else { self.world.dice.roll(most + 1) };
+        session.take(batches as usize, &mut self.world);
         match self.world.dice.roll(10) {
             0..2 => {}
             2..5 if self.options.keeper == Keeper::Store && self.kind != Kind::Snapshot => {
@@ -265,6 +287,7 @@ impl Story {
 
     fn after(&mut self, error: Option<(ErrorKind, String)>) -> Result<Session, (&'static str, String)> {
         match error {
+            Some((ErrorKind::CheckpointStore, _)) => self.live(),
             Some((_, said)) => Err(("I9", format!("reading ended: {said}"))),
             None => Err(("I9", "reading ended without an error".into())),
         }
@@ -273,6 +296,8 @@ impl Story {
     /// Nobody reads: for less than the retention, or for longer where that may be.
     fn stay_away(&mut self) {
         self.trouble.end(&mut self.world);
+        // What goes before anybody knows where reading began is nobody's loss.
+        self.whole &= self.kind == Kind::Snapshot || self.world.durable.checkpoint.is_some();
         let mut left = self.world.dice.roll(14 * HOUR as u64) as i64;
         if self.loses && self.world.dice.chance(40) {
             left += 24 * HOUR;
@@ -286,6 +311,27 @@ impl Story {
         }
     }
 
+    /// Nothing is written for longer than the retention, and somebody reads all the time, rarely.
+    fn rest_for_a_day(&mut self, session: Session) -> Result<Session, (&'static str, String)> {
+        self.come_to_rest(session)?;
+        self.trouble.count("idle for longer than the retention", 1);
+        let seldom = self.options.clone();
+        let (poll_interval, discovery_interval) = (Duration::from_secs(200), Duration::from_secs(600));
+        let options = Options { poll_interval, discovery_interval, ..seldom };
+        let started = self.world.start(options);
+        let mut session = started.map_err(|error| ("I9", format!("a start failed: {error}")))?;
+        self.lives += 1;
+        for _ in 0..25 + self.world.dice.roll(3) {
+            session.run_for(&mut self.world, HOUR);
+            self.consume_all(&mut session);
+            if let Some(Err(error)) = &session.over {
+                return Err(("I9", format!("an idle stream ended reading with: {error}")));
+            }
+        }
+        self.change();
+        self.live()
+    }
+
     /// The service refuses every page for longer than `stall_timeout`.
     fn live_through_an_outage(&mut self, mut session: Session) -> Result<Session, (&'static str, String)> {
         self.trouble.inject_outage(&mut self.world);
@@ -296,7 +342,9 @@ impl Story {
         let asked = session.run.metrics(session.now(&self.world)).retries > 0;
         self.trouble.end(&mut self.world);
         match &session.over {
-            Some(Err(error)) if error.kind() == ErrorKind::Stalled => self.live(),
+            Some(Err(error)) if matches!(error.kind(), ErrorKind::Stalled | ErrorKind::CheckpointStore) => {
+                self.live()
+            }
             Some(Err(error)) => Err(("I9", format!("an outage ended reading with: {error}"))),
             _ if asked && session.run.metrics(session.now(&self.world)).snapshot.is_none() => {
                 Err(("I9", "no call succeeded for 120 s, twice stall_timeout, and nobody was told".into()))
@@ -307,8 +355,12 @@ impl Story {
 
     /// A bounded run gives everything that was there when it began.
     fn read_to_the_end(&mut self) -> Outcome {
+        for _ in 0..self.world.dice.roll(3) {
+            self.change();
+        }
         // A listing may be older than a child; then the child is no part of this run.
-        self.world.aws.advance(15_000);
+        let at_once = self.world.aws.knobs().stale_ms == 0;
+        self.world.aws.advance(if at_once { 1 } else { 15_000 });
         self.learn();
         let before = self.checker().written();
         let options = Options { follow: false, ..self.options.clone() };

@@ -1,18 +1,24 @@
 //! Faults of a seed, drawn one after the other and counted by kind.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use shardarrow::run::Event;
 use twin::kinesis::{KinesisKnobs, KinesisOp};
 use twin::{EndIterator, EndPage, Fault, Injection, Op};
 
 use crate::service::Service;
-use crate::world::World;
+use crate::world::{Unsaved, World};
 
 /// How often each kind of fault struck.
 #[derive(Default)]
 pub struct Trouble {
     pub struck: BTreeMap<&'static str, u64>,
     waiting: Option<(&'static str, u64)>,
+    /// Whether the page that was to come damaged has come.
+    damaged: Rc<Cell<bool>>,
+    save: Option<Unsaved>,
 }
 
 impl Trouble {
@@ -26,6 +32,15 @@ impl Trouble {
     pub fn end(&mut self, world: &mut World) {
         let left: u64 = world.aws.pending_faults().iter().map(|fault| fault.times).sum();
         world.aws.clear_faults();
+        world.tamper = None;
+        match (self.save.take(), world.next_save_fails.take()) {
+            (Some(Unsaved::NotWritten), None) => self.count("save not written", 1),
+            (Some(Unsaved::NotConfirmed), None) => self.count("save not confirmed", 1),
+            _ => {}
+        }
+        if self.damaged.take() {
+            self.count("page damaged in its middle", 1);
+        }
         if let Some((kind, times)) = self.waiting.take() {
             self.count(kind, times.saturating_sub(left));
         }
@@ -34,13 +49,76 @@ impl Trouble {
     /// One fault of the service or of the way to it. One after the other: a page that stays damaged is
     /// an error by design.
     pub fn inject_any(&mut self, world: &mut World) {
-        self.end(world);
         let call = Call::draw(world);
+        if call == Call::List && world.dice.chance(30) {
+            return self.cut_listings_short(world);
+        }
+        if call == Call::Fetch && world.dice.chance(10) {
+            return self.damage_a_page(world);
+        }
+        self.inject(call, world);
+    }
+
+    fn inject(&mut self, call: Call, world: &mut World) {
+        self.end(world);
         let (kind, fault) = draw(call, world);
         // Who is denied for long has no permission.
         let times = if kind == "access denied" { 1 } else { 1 + world.dice.roll(3) };
         self.waiting = Some((kind, times));
         world.aws.inject(Injection { times, ..Injection::once(call.op(world.service), fault) });
+    }
+
+    /// Each listing begins, and its second page fails.
+    fn cut_listings_short(&mut self, world: &mut World) {
+        self.end(world);
+        let (times, op) = (1 + world.dice.roll(100), Call::List.op(world.service));
+        self.waiting = Some(("listing cut short", times));
+        for _ in 0..times {
+            world.aws.inject(Injection { skip: 1, ..Injection::once(op, error("InternalServerError", 500)) });
+        }
+    }
+
+    /// The next page with records is good up to its middle.
+    fn damage_a_page(&mut self, world: &mut World) {
+        self.end(world);
+        let struck = self.damaged.clone();
+        world.tamper = Some(Box::new(move |event| {
+            if let Event::Fetched { result: Ok(page), .. } = event
+                && page.records.len() > 1
+                && !struck.replace(true)
+            {
+                let mut body = page.body.to_vec();
+                let middle = page.records.start + page.records.len() / 2;
+                body[middle..page.records.end].fill(b' ');
+                // Between two records the rest would be a page with fewer of them.
+                body[middle] = b'{';
+                page.body = body.into();
+            }
+        }));
+    }
+
+    /// A page of the scan fails.
+    pub fn inject_into_the_scan(&mut self, world: &mut World) {
+        self.inject(Call::Scan, world);
+    }
+
+    /// The store of checkpoints fails once. The write may be durable all the same.
+    pub fn fail_next_save(&mut self, world: &mut World) {
+        let written = world.dice.chance(50);
+        world.next_save_fails = Some(if written { Unsaved::NotConfirmed } else { Unsaved::NotWritten });
+        self.save = world.next_save_fails;
+    }
+
+    /// From now on listings leave out a shard that is read to its end.
+    pub fn hide_a_finished_shard(&mut self, world: &mut World) {
+        let Some(checkpoint) = &world.durable.checkpoint else { return };
+        let finished = checkpoint.shards.iter().filter(|(_, state)| state.finished.is_some());
+        let finished: Vec<_> = finished.map(|(id, _)| id.to_string()).collect();
+        if !finished.is_empty() {
+            let at = world.dice.roll(finished.len() as u64) as usize;
+            world.aws.knobs_mut().omit = vec![finished[at].clone()];
+            self.count("finished shard not listed", 1);
+        }
     }
 
     /// From now on every page is refused.

@@ -9,7 +9,7 @@ use shardarrow::batch::Batch;
 use shardarrow::checkpoint::{Checkpoint, Gap, QuarantinedRecord, Save};
 
 use shardarrow::decode::decoder;
-use shardarrow::error::Error;
+use shardarrow::error::{Error, ErrorKind};
 use shardarrow::page::Terms;
 use shardarrow::run::{Action, Event, Keeper, OnGap, Options, Run, SnapshotOptions, Start};
 use twin::{Attributes, Aws, CreateTable, StreamSpecification};
@@ -125,6 +125,14 @@ impl Durable {
 
 pub type Tamper = Box<dyn FnMut(&mut Event)>;
 
+/// What becomes of a save that is answered with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsaved {
+    NotWritten,
+    /// It is durable, and only its answer is lost.
+    NotConfirmed,
+}
+
 pub struct World {
     pub aws: Aws,
     pub service: Service,
@@ -138,6 +146,7 @@ pub struct World {
     versions: u64,
     /// What happens to answers on their way.
     pub tamper: Option<Tamper>,
+    pub next_save_fails: Option<Unsaved>,
     /// Looks at everything that happens; without one, what goes wrong is a panic.
     pub checker: Option<Checker>,
 }
@@ -162,6 +171,7 @@ impl World {
             changing: Vec::new(),
             versions: 0,
             tamper: None,
+            next_save_fails: None,
             checker: None,
         }
     }
@@ -314,7 +324,9 @@ impl Session {
                 self.send(Message::Answer(event), world);
             }
             Some(Message::Answer(event)) => self.hear(event, world),
-            None => self.hear(Event::Tick, world),
+            // Nobody wakes a run that did not ask for it.
+            None if wake.is_some_and(|wake| wake <= world.aws.now_ms()) => self.hear(Event::Tick, world),
+            None => {}
         }
     }
 
@@ -366,7 +378,7 @@ impl Session {
                 Action::End => self.over = Some(Ok(())),
                 request => {
                     let waiting = self.queue.iter().map(|batch| batch.bytes).sum();
-                    world.tell(|checker, aws, _| checker.asked(&request, waiting, aws.now_ms()));
+                    world.tell(|checker, aws, _| checker.asked(&request, waiting, aws));
                     let request = Message::Request(request);
                     if let Some(rule) = self.forbids(&request, world).filter(|_| world.watched) {
                         assert!(world.checker.is_some(), "{rule}");
@@ -400,13 +412,29 @@ impl Session {
     }
 
     fn save(&mut self, save: &Save, world: &mut World) {
-        keep(save, world);
-        self.send(Message::Answer(Event::Saved { through: save.through, result: Ok(()) }), world);
+        let fails = std::mem::take(&mut world.next_save_fails);
+        if fails != Some(Unsaved::NotWritten) {
+            keep(save, world);
+        }
+        world.tell(|checker, _, _| checker.unconfirmed |= fails == Some(Unsaved::NotConfirmed));
+        let result = match fails {
+            None => Ok(()),
+            Some(_) => {
+                Err(Error::new(ErrorKind::CheckpointStore, "scripted: the checkpoint was not confirmed"))
+            }
+        };
+        self.send(Message::Answer(Event::Saved { through: save.through, result }), world);
     }
 
     /// The consumer takes what is ready.
     pub fn take_all(&mut self, world: &mut World) {
-        while let Some(batch) = self.queue.pop_front() {
+        self.take(self.queue.len(), world);
+    }
+
+    /// The consumer takes so many of the batches that are ready.
+    pub fn take(&mut self, batches: usize, world: &mut World) {
+        for _ in 0..batches {
+            let Some(batch) = self.queue.pop_front() else { return };
             let number = batch.number;
             self.hand.push(batch);
             self.hear(Event::Taken { batch: number }, world);
@@ -481,7 +509,7 @@ fn answer(request: Action, world: &mut World) -> Event {
         }
         Action::Fetch { shard, cursor } => {
             let result = service.fetch(aws, &shard, &cursor);
-            Event::Fetched { shard, result }
+            Event::Fetched { shard, cursor, result }
         }
         Action::Scan(request) => {
             let result = crate::service::scan(aws, TABLE, &request);

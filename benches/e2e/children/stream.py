@@ -43,16 +43,19 @@ async def main() -> None:
     rows = batches = 0
     begun, used = time.perf_counter(), cpu()
     last = begun
+    first: tuple[float, float, int] | None = None
     async with source_of(url, table, for_source).stream(**{"follow": False, **options}) as stream:
         async for batch in stream:
             rows += len(batch)
             batches += 1
             last = time.perf_counter()
+            first = first or (last, cpu(), rows)
             if seconds and last - begun > (len(peaks) + 1) * seconds / 4:
                 peaks.append(peak())
-            if (seconds and last - begun > seconds) or rows == until:
+            if (seconds and last - begun > seconds) or (until and rows >= until):
                 break
-        metrics = stream.metrics()
+        ended, metrics = cpu(), stream.metrics()
+    since, used_before, rows_before = first or (last, ended, rows)
     print(
         json.dumps(
             {
@@ -60,6 +63,10 @@ async def main() -> None:
                 "batches": batches,
                 "wall": last - begun,
                 "cpu": cpu() - used,
+                # From the first batch on.
+                "rows_steady": rows - rows_before,
+                "wall_steady": last - since,
+                "cpu_steady": ended - used_before,
                 "peak": peak(),
                 "peaks": peaks,
                 "pages": metrics["pages"],

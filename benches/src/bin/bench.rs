@@ -1,10 +1,15 @@
-//! What `benches/run.py` drives.
+//! What `benches/e2e` drives.
 #![allow(clippy::print_stdout)]
 
 use std::io;
 use std::process::ExitCode;
 
 use benches::contenders::Workload;
+use mimalloc::MiMalloc;
+
+/// As in the wheel: both sides of a row allocate alike.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const USAGE: &str = "usage: bench work                       measures what standard input names
        bench page WORKLOAD              writes the page of a workload to standard output

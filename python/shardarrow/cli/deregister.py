@@ -8,7 +8,6 @@ from typing import Any
 from shardarrow.cli.arguments import add_common, add_source, source_of
 from shardarrow.cli.screen import Screen
 from shardarrow.errors import UsageError
-from shardarrow.kinesis import Kinesis
 
 
 def add(commands: Any) -> None:
@@ -24,8 +23,8 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Removes it; one that is not there is as good as removed."""
     source = source_of(arguments, start="earliest")
-    if not isinstance(source, Kinesis) or source.fan_out is None:
+    if source.fan_out is None:
         raise UsageError('deregister needs a source with fan_out, such as "kinesis://clicks?fan_out=app"')
     source.deregister()
-    screen.note(f"consumer {source.fan_out} of {source.name} is deregistered")
+    screen.note(f"consumer {source.fan_out} of {source._kinesis_stream} is deregistered")
     return 0

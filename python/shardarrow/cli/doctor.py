@@ -13,55 +13,48 @@ from shardarrow.cli.screen import Screen
 from shardarrow.cli.status import Found, find
 from shardarrow.cli.values import as_json, span
 from shardarrow.dynamodb import DynamoDB
-from shardarrow.kinesis import Kinesis
 from shardarrow.source import Source
 
 _WELL, _ILL = 0, 1
 
 
 @dataclass(frozen=True)
-class _Service:
-    """What a source's calls are to those who write policies, and what its service says of readers."""
+class _Action:
+    """What a call of a source is to those who write policies."""
 
-    prefix: str
-    actions: Mapping[str, str]
-    """What each call of a source asks the service for. `describe` of a table asks for the table as well,
-    and for more of the stream than its list of shards, but needs no other permission."""
-    of_table: tuple[str, ...]
-    """The rest are about the table's stream."""
-    readers: str
+    name: str
+    """Such as ``kinesis:GetRecords``."""
+    of: Literal["table", "its stream", "kinesis"]
+    """What it is asked of."""
 
 
-_DYNAMODB = _Service(
-    "dynamodb",
-    {
-        "describe_table": "DescribeTable",
-        "describe": "DescribeStream",
-        "list": "DescribeStream",
-        "open": "GetShardIterator",
-        "fetch": "GetRecords",
-        "scan": "Scan",
-    },
-    ("DescribeTable", "Scan"),
-    # The developer guide allows two readers for each shard and says that more are throttled.
-    "a shard serves two (Lambda functions count)",
-)
-_KINESIS = _Service(
-    "kinesis",
-    {
-        "describe": "DescribeStreamSummary",
-        "list": "ListShards",
-        "open": "GetShardIterator",
-        "fetch": "GetRecords",
-    },
-    ("DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"),
-    # API reference, GetRecords.
-    "those that poll a shard share five calls and 2 MB a second; fan_out= gives a reader its own",
-)
+# What each call of a source asks the service for. `describe` of a table asks for the table as well, and for
+# more of the stream than its list of shards, but needs no other permission.
+_OF_TABLE = {
+    "describe_table": _Action("dynamodb:DescribeTable", "table"),
+    "describe": _Action("dynamodb:DescribeStream", "its stream"),
+    "list": _Action("dynamodb:DescribeStream", "its stream"),
+    "open": _Action("dynamodb:GetShardIterator", "its stream"),
+    "fetch": _Action("dynamodb:GetRecords", "its stream"),
+    "scan": _Action("dynamodb:Scan", "table"),
+}
+_OF_KINESIS = {
+    "describe": _Action("kinesis:DescribeStreamSummary", "kinesis"),
+    "list": _Action("kinesis:ListShards", "kinesis"),
+    "open": _Action("kinesis:GetShardIterator", "kinesis"),
+    "fetch": _Action("kinesis:GetRecords", "kinesis"),
+}
 
 # Seconds. A signature is good for 5 minutes around the service's time (Signature Version 4); that time
 # comes in whole seconds, so a difference of a few says nothing.
 _MOST_SKEW = 60.0
+
+# The developer guide of DynamoDB allows two readers for each shard and says that more are throttled; for
+# Kinesis: API reference, GetRecords.
+_READERS_OF_TABLE = "a shard serves two (Lambda functions count)"
+_READERS_OF_KINESIS = (
+    "those that poll a shard share five calls and 2 MB a second; fan_out= gives a reader its own"
+)
 
 # Shares of the retention.
 _LATE, _TOO_LATE = 0.25, 0.5
@@ -97,7 +90,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Tries each call once; nothing is changed. The exit code is 1 when something is to be done."""
     source = source_of(arguments)
     # Subscribing would register a consumer, which costs money.
-    found = (replace(source, fan_out=None) if isinstance(source, Kinesis) else source)._examine()
+    found = replace(source, fan_out=None)._examine()
     checks = [*diagnose(source, found)]
     if arguments.checkpoint:
         checks += of_checkpoints(list(find(arguments.checkpoint)), found)
@@ -131,18 +124,22 @@ def _permissions(source: Source, found: Mapping[str, Any], failures: Mapping[str
     """One line for each action that was tried and did what it should, or was refused."""
     known: dict[str, Check] = {}
     for call in found["calls"]:
-        action, failure = _service(source).actions[call["call"]], failures.get(call["call"])
+        action, failure = _action(source, call["call"]), failures.get(call["call"])
+        name = action.name.partition(":")[2]
+        if failure and failure["kind"] == "not_found" and call["call"] == "describe":
+            # All calls of `describe` are allowed: what is missing is no permission.
+            name = "stream"
         if failure is None:
-            known.setdefault(action, Check("ok", action, "allowed"))
+            known.setdefault(name, Check("ok", name, "allowed"))
         elif failure["kind"] == "access_denied":
             statement = json.dumps(_statement(source, found, action))
-            known[action] = Check("FAIL", action, f"not allowed; add to the policy: {statement}")
+            known[name] = Check("FAIL", name, f"not allowed; add to the policy: {statement}")
         elif failure["kind"] == "throttled":
-            known[action] = Check("note", action, f"allowed, but throttled: {failure['message']}")
+            known[name] = Check("note", name, f"allowed, but throttled: {failure['message']}")
         elif failure["kind"] not in ("credentials", "connection", "stream_unusable"):
-            known[action] = Check("FAIL", action, failure["message"])
+            known[name] = Check("FAIL", name, failure["message"])
     yield from known.values()
-    if isinstance(source, Kinesis) and source.fan_out:
+    if source.fan_out:
         yield Check(
             "note", "SubscribeToShard", "not tried: it would begin a session, and may register a consumer"
         )
@@ -150,27 +147,35 @@ def _permissions(source: Source, found: Mapping[str, Any], failures: Mapping[str
         yield Check("note", "UpdateTable", "not tried: it would change the table; needed to turn a stream on")
 
 
-def _service(source: Source) -> _Service:
-    return _KINESIS if isinstance(source, Kinesis) else _DYNAMODB
+def _action(source: Source, call: str) -> _Action:
+    """Whose changes come through Kinesis asks the table's service for the table alone."""
+    actions = _OF_TABLE if source._kinesis_stream is None else {**_OF_TABLE, **_OF_KINESIS}
+    return actions[call]
 
 
-def _statement(source: Source, found: Mapping[str, Any], action: str) -> dict[str, str]:
-    """What IAM needs. Where the ARN is not known, a pattern that holds nothing but the table."""
-    service, arn = _service(source), _arn(source, found)
-    resource = arn if action in service.of_table else f"{arn}/stream/*"
-    return {"Effect": "Allow", "Action": f"{service.prefix}:{action}", "Resource": resource}
+def _statement(source: Source, found: Mapping[str, Any], action: _Action) -> dict[str, str]:
+    """What IAM needs. Where the ARN is not known, a pattern that holds nothing but the table or stream."""
+    match action.of:
+        case "table":
+            resource = _table_arn(source, found)
+        case "its stream":
+            resource = f"{_table_arn(source, found)}/stream/*"
+        case "kinesis":
+            resource = _kinesis_arn(source)
+    return {"Effect": "Allow", "Action": action.name, "Resource": resource}
 
 
-def _arn(source: Source, found: Mapping[str, Any]) -> str:
-    """Of the table, or of the Kinesis stream."""
-    name = source._name
-    if name.startswith("arn:"):
-        return name if isinstance(source, Kinesis) else name.partition("/stream/")[0]
-    if isinstance(source, Kinesis):
-        return f"arn:aws:kinesis:{source.region or '*'}:*:stream/{name}"
+def _table_arn(source: Source, found: Mapping[str, Any]) -> str:
+    if source._name.startswith("arn:"):
+        return source._name.partition("/stream/")[0]
     if found["stream"]:
         return str(found["stream"]["table_arn"])
-    return f"arn:aws:dynamodb:{source.region or '*'}:*:table/{name}"
+    return f"arn:aws:dynamodb:{source.region or '*'}:*:table/{source._name}"
+
+
+def _kinesis_arn(source: Source) -> str:
+    name = str(source._kinesis_stream)
+    return name if name.startswith("arn:") else f"arn:aws:kinesis:{source.region or '*'}:*:stream/{name}"
 
 
 def _stream(source: Source, found: Mapping[str, Any], failures: Mapping[str, Any]) -> Iterator[Check]:
@@ -180,20 +185,22 @@ def _stream(source: Source, found: Mapping[str, Any], failures: Mapping[str, Any
     stream = found["stream"]
     if stream is None:
         return
-    yield _status(stream)
-    if isinstance(source, DynamoDB):
+    yield _status(source, stream)
+    if isinstance(source, DynamoDB) and source.changes is None:
         yield _view(source, stream)
     if found["shards"]:
         yield Check("ok", "shards", "{} open, {} closed".format(*found["shards"]))
-    yield _readers(_service(source), failures)
+    yield _readers(source, failures)
 
 
-def _status(stream: Mapping[str, Any]) -> Check:
+def _status(source: Source, stream: Mapping[str, Any]) -> Check:
     status, arn = stream["status"], stream["arn"]
     if status == "ENABLED":
         return Check("ok", "stream", f"{status}, {arn}")
     if status == "ENABLING":
         return Check("note", "stream", f"{status}, {arn}: it can be read in a moment")
+    if source._kinesis_stream is not None:
+        return Check("FAIL", "stream", f"{arn} is being deleted, and its records with it")
     return Check(
         "FAIL",
         "stream",
@@ -217,8 +224,9 @@ def _view(source: DynamoDB, stream: Mapping[str, Any]) -> Check:
     return Check("note", "view type", f"{view}: changes can be read, but {needs}")
 
 
-def _readers(service: _Service, failures: Mapping[str, Any]) -> Check:
-    says = f"the service does not tell how many there are; {service.readers}"
+def _readers(source: Source, failures: Mapping[str, Any]) -> Check:
+    readers = _READERS_OF_TABLE if source._kinesis_stream is None else _READERS_OF_KINESIS
+    says = f"the service does not tell how many there are; {readers}"
     if failures.get("fetch", {}).get("kind") == "throttled":
         return Check("FAIL", "readers", f"GetRecords was throttled, so others read as well: {says}")
     return Check("note", "readers", f"{says}; GetRecords was not throttled now")

@@ -10,7 +10,7 @@ from shardarrow.cli.arguments import add_common, add_source, source_of
 from shardarrow.cli.screen import Screen
 from shardarrow.cli.values import as_json
 from shardarrow.loaders.report import counted
-from shardarrow.source import Shard
+from shardarrow.shards import Shard
 
 
 def add(commands: Any) -> None:

@@ -7,11 +7,13 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from shardarrow.checks import one_of, seconds
 from shardarrow.errors import UsageError
 from shardarrow.loaders.base import Loader, Loop, Progress, Saved
 from shardarrow.loaders.report import Report
 from shardarrow.loaders.stop import Stop, on_signals
-from shardarrow.options import StreamOptions, one_of, seconds
+from shardarrow.options import STREAM_DEFAULTS, StreamOptions
+from shardarrow.signatures import names_options
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "Saved", "load", "load_async", "saved"]
 
 
+@names_options(StreamOptions, STREAM_DEFAULTS)
 def load(
     source: Source,
     destination: str | duckdb.DuckDBPyConnection,
@@ -85,6 +88,7 @@ def saved(destination: str | duckdb.DuckDBPyConnection, lock_timeout: float | ti
     return saved_in(destination, seconds("lock_timeout", lock_timeout))
 
 
+@names_options(StreamOptions, STREAM_DEFAULTS)
 async def load_async(
     source: Source,
     destination: str | duckdb.DuckDBPyConnection,
@@ -135,7 +139,7 @@ def _loader(
 
     one_of("mode", mode, ("mirror", "append"))
     if isinstance(destination, str) and destination.startswith("kinesis://"):
-        return _into_kinesis(destination, table, mode, options)
+        return _into_kinesis(source, destination, table, mode, options)
     source._check_mode(mode)
     _require_known(destination)
     # A name that nobody typed is taken as it is: a table's own name may contain dots.
@@ -144,7 +148,9 @@ def _loader(
     return DuckDBLoader(destination, parts, mode, patience, unordered=source._is_unordered)
 
 
-def _into_kinesis(destination: str, table: str | None, mode: str, options: StreamOptions) -> Loader:
+def _into_kinesis(
+    source: Source, destination: str, table: str | None, mode: str, options: StreamOptions
+) -> Loader:
     from shardarrow.loaders.kinesis import KinesisLoader
 
     if mode != "append":
@@ -153,7 +159,9 @@ def _into_kinesis(destination: str, table: str | None, mode: str, options: Strea
         )
     if table is not None:
         raise UsageError(f"table={table!r} has no place in a Kinesis stream; the URL names the stream")
-    return KinesisLoader(destination, quarantine=options.get("on_bad_record") == "quarantine")
+    loader = KinesisLoader(destination, quarantine=options.get("on_bad_record") == "quarantine")
+    loader.check(source)
+    return loader
 
 
 def _require_known(destination: Any) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shardarrow import _native, url
+from shardarrow.dynamodb import DynamoDB
 from shardarrow.errors import UsageError
 from shardarrow.loaders.base import Key, State, Written
-from shardarrow.source import PLACE, TIMEOUTS
+from shardarrow.options import PLACE, TIMEOUTS
+from shardarrow.source import Source
 from shardarrow.writer import KinesisWriter
 
 SCHEME = "kinesis"
@@ -29,6 +31,8 @@ _OPTIONS: Mapping[str, Callable[[str, str], object]] = {
     **dict.fromkeys(TIMEOUTS, url.number),
     "partition_key": _key,
     "explicit_hash_key": url.text,
+    "format": url.text,
+    "changes_of": url.text,
     "data": url.text,
     "create": url.flag,
     "shards": url.whole,
@@ -57,6 +61,7 @@ class KinesisLoader:
     def __init__(self, destination: str, *, quarantine: bool = False) -> None:
         _, self._stream, given = url.parse(destination, [SCHEME])
         options = url.convert(given, dict(_OPTIONS))
+        self._takes_changes = options.get("format") == "dynamodb"
         self._path = options.pop("checkpoint", None)
         if quarantine and self._path is None:
             raise UsageError(
@@ -70,6 +75,25 @@ class KinesisLoader:
     def label(self) -> str:
         """The stream, for sentences. The URL may hold credentials."""
         return f"Kinesis stream {self._stream}"
+
+    def check(self, source: Source) -> None:
+        """Whether what the source gives can be written so.
+
+        Raises:
+            UsageError: It cannot; the sentence says what can be done.
+        """
+        if not self._takes_changes:
+            return
+        if source.images != "json":
+            raise UsageError(
+                'format="dynamodb" in the destination\'s URL writes changes as they came; give the source '
+                'images="json"'
+            )
+        if isinstance(source, DynamoDB) and source.start == "snapshot":
+            raise UsageError(
+                'format="dynamodb" in the destination\'s URL takes changes, and the items of a snapshot are '
+                'none; give the source start="earliest" or start="latest"'
+            )
 
     def resume(self) -> str | None:
         """The checkpoint in the file, after the stream was found; see `Loader`."""

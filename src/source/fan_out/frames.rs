@@ -7,7 +7,6 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::event_stream::{HeaderValue, Message};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
-use tokio::time::Instant;
 
 /// Total length, length of the headers, and the checksum of both.
 const PRELUDE: usize = 12;
@@ -21,8 +20,8 @@ const MAX_FRAME: usize = 32 << 20;
 pub(super) struct Frames {
     body: SdkBody,
     read: BytesMut,
-    /// When anything came the last time.
-    heard: Instant,
+    /// How long it was listened to since anything came.
+    silence: Duration,
 }
 
 /// One frame, by its headers.
@@ -57,12 +56,14 @@ pub(super) enum Broken {
 
 impl Frames {
     pub(super) fn new(body: SdkBody) -> Self {
-        Self { body, read: BytesMut::new(), heard: Instant::now() }
+        Self { body, read: BytesMut::new(), silence: Duration::ZERO }
     }
 
-    /// How long nothing has come at all.
-    pub(super) fn silence(&self) -> Duration {
-        self.heard.elapsed()
+    /// Notes that it was listened to in vain for so long. Gives how long that has been so altogether, while
+    /// nothing came: what comes when nobody listens waits in the connection, and says nothing of it.
+    pub(super) fn heard_nothing(&mut self, listened: Duration) -> Duration {
+        self.silence += listened;
+        self.silence
     }
 
     /// The next frame. Nothing is lost when it is given up on before it is there.
@@ -81,7 +82,7 @@ impl Frames {
             None => Err(Broken::CutShort("it ended within an event".into())),
             Some(Err(cause)) => Err(Broken::CutShort(crate::aws::errors::chain(cause.as_ref()))),
             Some(Ok(piece)) => {
-                self.heard = Instant::now();
+                self.silence = Duration::ZERO;
                 if let Ok(data) = piece.into_data() {
                     self.read.extend_from_slice(&data);
                 }

@@ -59,9 +59,9 @@ impl Session {
         }
     }
 
-    /// How long nothing has come at all.
-    pub(super) fn silence(&self) -> Duration {
-        self.frames.silence()
+    /// Notes that nothing came for so long. Gives for how long in all.
+    pub(super) fn heard_nothing(&mut self, listened: Duration) -> Duration {
+        self.frames.heard_nothing(listened)
     }
 }
 

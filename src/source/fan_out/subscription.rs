@@ -23,7 +23,7 @@ pub(super) struct Rules {
     /// "If you call SubscribeToShard again with the same ConsumerARN and ShardId within 5 seconds of
     /// a successful call, you'll get a ResourceInUseException" (both from the API reference).
     pub(super) after_success: Duration,
-    /// Events come about every 5 seconds when there is no record. After this long without any the
+    /// Events come about every 5 seconds when there is no record. Listened to for this long without any, the
     /// connection is dead, whatever it says.
     pub(super) silence: Duration,
     /// The service ends a session after 5 minutes. One that goes on is ended by us, since only the
@@ -157,6 +157,7 @@ impl Subscription {
     /// Waits for an event of the session.
     async fn listen(&mut self, deadline: Instant, call: &Call<'_>, jitter: f64) -> Result<Told> {
         let State::Reading(place, session) = &mut self.state else { return Ok(Told::Nothing) };
+        let began = Instant::now();
         match timeout_at(deadline, session.next(call)).await {
             Ok(Ok(event)) => {
                 if session.began.elapsed() >= self.rules.alone {
@@ -185,18 +186,23 @@ impl Subscription {
                 self.state = State::None;
                 self.refused(error, jitter).map(|()| Told::Nothing)
             }
-            Err(_) if session.began.elapsed() >= self.rules.longest => {
-                self.state = State::None;
-                Ok(Told::Nothing)
-            }
-            Err(_) if session.silence() >= self.rules.silence => {
-                let silence = session.silence().as_secs_f64();
-                self.state = State::None;
-                let message = format!("{call} fell silent: no event came for {silence:.0} s");
-                Err(Error::new(ErrorKind::Connection, message))
-            }
-            Err(_) => Ok(Told::Nothing),
+            Err(_) => self.heard_nothing(began.elapsed(), call),
         }
+    }
+
+    /// Nothing came in the time there was.
+    fn heard_nothing(&mut self, listened: Duration, call: &Call<'_>) -> Result<Told> {
+        let State::Reading(_, session) = &mut self.state else { return Ok(Told::Nothing) };
+        let silence = session.heard_nothing(listened);
+        if session.began.elapsed() >= self.rules.longest {
+            self.state = State::None;
+        } else if silence >= self.rules.silence {
+            self.state = State::None;
+            let silence = silence.as_secs_f64();
+            let message = format!("{call} fell silent: no event came for {silence:.0} s");
+            return Err(Error::new(ErrorKind::Connection, message));
+        }
+        Ok(Told::Nothing)
     }
 
     /// What the service's refusal means for the next call, in words for a person only where it

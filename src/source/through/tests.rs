@@ -91,3 +91,10 @@ async fn a_scan_alone_asks_for_no_stream() {
     assert_eq!(through(&server).describe_table().await.unwrap().stream_arn, None);
     assert_eq!(server.asked().len(), 1);
 }
+
+#[tokio::test]
+async fn what_the_table_cautions_of_is_said() {
+    let table = json!({"Table": {"TableName": "orders", "TableStatus": "ARCHIVED"}});
+    let server = Scripted::replies([Reply::Say(200, table.to_string())]);
+    assert!(through(&server).cautions().await.unwrap()[0].contains("ARCHIVED"));
+}

@@ -183,10 +183,13 @@ fn a_key_with_a_failure_waits_and_the_others_go_on() {
 #[test]
 fn a_refusal_for_good_is_an_error_that_names_row_and_key() {
     let mut plan = Plan::new(limits(), 1);
-    plan.push(entry("customer-7", 41, 1));
+    // The first rows of two writes.
+    plan.push(entry("customer-6", 0, 1));
+    plan.push(entry("customer-7", 0, 1));
     let request = plan.next(Duration::ZERO).unwrap();
-    let error = plan.answered(request.id, &[refusal(false)], Duration::ZERO).unwrap_err();
-    for part in ["row 41", "customer-7", "KMSDisabledException"] {
+    let outcomes = [Outcome::Written, refusal(false)];
+    let error = plan.answered(request.id, &outcomes, Duration::ZERO).unwrap_err();
+    for part in ["row 1 (of everything written)", "customer-7", "KMSDisabledException"] {
         assert!(error.message().contains(part), "{error}");
     }
     assert!(!plan.is_empty(), "what was not written is not forgotten");

@@ -71,6 +71,18 @@ async fn whatever_breaks_a_session_nothing_is_lost_and_nothing_comes_twice() {
     }
 }
 
+#[tokio::test]
+async fn a_session_that_nobody_listened_to_is_not_silent() {
+    let service = Service::start([Answer::Session(vec![record(1), Step::Silence])]).await;
+    let fan_out = fan_out(&service);
+    let cursor = next(&fan_out, &beginning()).await.unwrap().next.unwrap();
+    // A consumer that takes no batch: nothing is fetched meanwhile.
+    tokio::time::sleep(RULES.silence * 2).await;
+    assert!(Source::fetch(&fan_out, &shard(), &cursor).await.unwrap().says_nothing());
+    let error = next(&fan_out, &cursor).await.unwrap_err();
+    assert!(error.message().contains("fell silent"), "{error}");
+}
+
 /// Sessions of some events each, which end in any way; some calls are refused.
 #[tokio::test]
 async fn any_order_of_ends_gives_every_record_once() {
