@@ -8,7 +8,7 @@ use super::column::{BytesColumn, Column, Validity};
 use super::json::{Cursor, Fallible, Text};
 use super::kind::Kind;
 use super::names::Trail;
-use super::scattered::Waiting;
+use super::table::Waiting;
 use crate::error::Result;
 
 /// Attributes that have no column, as DynamoDB JSON: `{"name":{"S":"…"}}`.

@@ -2,6 +2,10 @@
 
 mod grow;
 mod learn;
+mod scattered;
+mod unfit;
+
+pub(super) use self::scattered::Waiting;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use self::grow::Growth;
 use super::attribute::duplicate;
 use super::column::{Fit, disagree};
 use super::image::Image;
-use super::json::{Cursor, Fallible, bad_record, within};
+use super::json::{Cursor, Fallible, within};
 use super::kind::json_field;
 use super::names::Trail;
 use super::rows::{Items, missing_key};
@@ -202,76 +206,6 @@ impl Table {
             }
             fit => self.misfit(spot, number, cursor, (start, fit)),
         }
-    }
-
-    #[cold]
-    pub(super) fn misfit(
-        &mut self,
-        spot: Spot,
-        number: usize,
-        cursor: &mut Cursor<'_>,
-        (start, fit): (usize, Fit),
-    ) -> Fallible<()> {
-        self.images[spot.which as usize].columns[number].truncate(spot.row);
-        cursor.back_to(start);
-        if self.options.schema.is_some() {
-            if fit == Fit::Value {
-                return self.inconvertible(number, cursor);
-            }
-        } else if self.grow(number, spot.row, cursor)? {
-            return self.place(spot, number, cursor);
-        }
-        cursor.back_to(start);
-        if number < self.schema.keys {
-            return self.inconvertible(number, cursor);
-        }
-        self.unfit += 1;
-        self.rest(spot, cursor)?;
-        self.say_unfit(number, cursor.type_word(start));
-        Ok(())
-    }
-
-    #[cold]
-    fn inconvertible<T>(&self, number: usize, cursor: &mut Cursor<'_>) -> Fallible<T> {
-        let start = cursor.at;
-        cursor.check_attribute()?;
-        let value: String = String::from_utf8_lossy(cursor.since(start)).chars().take(80).collect();
-        let column = &self.schema.columns[number];
-        bad_record(format!("{value} cannot be converted to {}", column.kind))
-    }
-
-    #[cold]
-    fn say_unfit(&mut self, number: usize, word: Option<&str>) {
-        let Some(word) = word else { return };
-        let column = &self.schema.columns[number];
-        self.notices.once(&format!("unfit {number}"), || {
-            format!(
-                "attribute {:?} is a column of type {}, but a record has a value of type {word}; such values stand in {}rest",
-                column.name,
-                column.kind,
-                self.options.metadata_prefix
-            )
-        });
-    }
-
-    fn rest(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
-        let start = cursor.at;
-        cursor.check_attribute()?;
-        let name = cursor.name_at(spot.name)?;
-        self.images[spot.which as usize].rest.add(spot.row, name, cursor.since(start));
-        Ok(())
-    }
-
-    #[cold]
-    fn reserved(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
-        let (text, prefix) = (cursor.name_at(spot.name)?.lossy(), &self.options.metadata_prefix);
-        self.notices.once(&format!("reserved {text}"), || {
-            format!(
-                "attribute {text:?} has the name of a metadata column and stands in {prefix}rest; choose another \
-                 metadata_prefix to give it a column"
-            )
-        });
-        self.rest(spot, cursor)
     }
 
     fn attribute_fields(&self, nullable_keys: bool) -> impl Iterator<Item = Field> + '_ {

@@ -6,17 +6,17 @@
 
 use std::ops::Range;
 
-use super::column::{Column, Fit};
-use super::image::Image;
-use super::json::{Cursor, Fallible, within};
-use super::names::{BLOCK, Names};
-use super::scan::ends;
-use super::schema::Slot;
-use super::table::{Spot, Table, Which};
+use super::super::column::{Column, Fit};
+use super::super::image::Image;
+use super::super::json::{Cursor, Fallible, within};
+use super::super::names::{BLOCK, Names};
+use super::super::scan::ends;
+use super::super::schema::Slot;
+use super::{Spot, Table, Which};
 
 /// Values of the current item whose columns are known, to be taken in the order of the columns.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(in super::super) struct Waiting {
     /// By the number of the column: which values may wait, by the letter in their type that `Marks::value` finds.
     /// Those fit, or widen their column: none will go to the rest, whose members keep the order of the item.
     letters: Vec<u8>,
@@ -37,7 +37,7 @@ impl Waiting {
     }
 
     /// The columns may be others now.
-    pub(super) fn forget(&mut self) {
+    pub(in super::super) fn forget(&mut self) {
         self.letters.clear();
     }
 
