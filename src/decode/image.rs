@@ -59,17 +59,17 @@ pub(super) struct Image {
     pub(super) attributes: usize,
     is_scattered: bool,
     pub(super) waiting: Waiting,
-    pub(super) nested: Nested,
+    pub(super) twins: Twins,
 }
 
-/// Where the nested values of the last item stand in the page.
+/// Where the nested values of the last item stand in the page, for the other image that mostly has the same.
 #[derive(Debug, Default)]
-pub(super) struct Nested {
+pub(super) struct Twins {
     /// By the number of the column.
     places: Vec<(usize, usize)>,
 }
 
-impl Nested {
+impl Twins {
     pub(super) fn note(&mut self, column: usize, start: usize, end: usize) {
         if self.places.len() <= column {
             self.places.resize(column + 1, (0, 0));

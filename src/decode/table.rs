@@ -192,7 +192,7 @@ impl Table {
         let start = cursor.at;
         let [new, old] = &mut self.images;
         if spot.which == Which::Old
-            && let Some(length) = new.nested.length_of_same(number, cursor)
+            && let Some(length) = new.twins.length_of_same(number, cursor)
             && old.columns[number].push_same(spot.row, &new.columns[number])?
         {
             cursor.at += length;
@@ -201,7 +201,7 @@ impl Table {
         let image = &mut self.images[spot.which as usize];
         match image.columns[number].push(spot.row, cursor)? {
             Fit::Yes => {
-                image.nested.note(number, start, cursor.at);
+                image.twins.note(number, start, cursor.at);
                 Ok(())
             }
             fit => self.misfit(spot, number, cursor, (start, fit)),
