@@ -121,14 +121,22 @@ def test_faults_of_every_kind_lose_nothing(twin: Twin, seed: int) -> None:
     assert by_key(rows(clicks.source())) == clicks.written()
 
 
-def test_the_services_limits_are_kept_by_waiting(clicks: Clicks) -> None:
-    clicks.put(200, padding=20_000)
+@pytest.mark.parametrize(
+    ("records", "padding", "page_records"),
+    [(240, 0, 10), (1200, 10_000, 200)],
+    ids=["calls", "bytes"],
+)
+def test_the_services_limits_are_kept_by_waiting(
+    clicks: Clicks, records: int, padding: int, page_records: int
+) -> None:
+    """Many small pages reach the limit of calls, few large ones that of bytes."""
+    clicks.put(records, padding=padding)
     rates = {"read_calls_per_second": 5.0, "read_bytes_per_second": float(2 << 20)}
-    clicks.knobs(kinesis={"page_records": 40, **rates})
+    clicks.knobs(kinesis={"page_records": page_records, **rates})
     with clicks.source().stream(follow=False) as stream:
         found = rows_of(stream)
         metrics = stream.metrics()
-    assert len(found) == 200
+    assert len(found) == records
     assert (metrics["throttles"], metrics["retries"]) == (0, 0)
 
 
@@ -210,7 +218,9 @@ def test_a_batch_that_was_not_finished_comes_again(clicks: Clicks, tmp_path: Pat
     assert len(first) + len(rest) == 100
 
 
-def test_a_checkpoint_older_than_the_retention_is_a_gap(clicks: Clicks, tmp_path: Path) -> None:
+def test_a_checkpoint_older_than_the_retention_is_a_gap(
+    clicks: Clicks, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     clicks.put(20)
     with clicks.source().stream(tmp_path / "c", follow=False) as stream:
         assert len(rows_of(stream)) == 20
@@ -223,6 +233,7 @@ def test_a_checkpoint_older_than_the_retention_is_a_gap(clicks: Clicks, tmp_path
     ):
         rows_of(stream)
     assert "resnapshot" not in str(raised.value)
+    assert "may be lost already" in caplog.text and "0.0 hours" not in caplog.text
     with clicks.source().stream(tmp_path / "c", follow=False, on_gap="continue") as stream:
         found = rows_of(stream)
         gaps = stream.gaps()

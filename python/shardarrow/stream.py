@@ -287,7 +287,10 @@ class Stream(Lifetime):
         return {"state": native.state_word, "batches": self._handed_out or 0, **counted}
 
     def gaps(self) -> list[Gap]:
-        """The losses kept with the checkpoint."""
+        """The losses kept with the checkpoint: a new one too, once it is durable with what comes behind it.
+
+        That is so within `commit_interval`, and at the latest when the block was left.
+        """
         return [Gap._from_json(gap) for gap in self._known_stream().gaps()]
 
     def quarantined(self) -> list[QuarantinedRecord]:

@@ -100,6 +100,15 @@ pub(super) fn read<'a, I: Items>(
     Ok(Change { envelope, op, hashes })
 }
 
+/// What says neither which item changed nor how is something else.
+#[cold]
+pub(super) fn without_keys<T>(envelope: &Envelope<'_>) -> Fallible<T> {
+    bad_record(match envelope.op {
+        Some(_) => "it has no Keys",
+        None => "it is no change of a table: it has neither Keys nor an eventName",
+    })
+}
+
 #[cold]
 fn keys_elsewhere<I: Items>(
     rows: &mut RowDecoder<I>,
@@ -107,7 +116,7 @@ fn keys_elsewhere<I: Items>(
     envelope: &Envelope<'_>,
 ) -> Fallible<()> {
     let Some(image) = envelope.new_image.or(envelope.old_image) else {
-        return bad_record("it has no Keys");
+        return without_keys(envelope);
     };
     let mut image_cursor = cursor.clone();
     image_cursor.back_to(image);

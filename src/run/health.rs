@@ -55,11 +55,15 @@ impl Run {
 
     fn age_in_words(&self, id: &ShardId, used: f64) -> String {
         let retention = self.description.retention as f64 / HOUR;
-        let left = (retention * (1.0 - used)).max(0.0);
+        let left = retention * (1.0 - used);
+        let danger = if left > 0.0 {
+            format!("changes are lost in {left:.1} hours unless the consumer catches up")
+        } else {
+            "what was not read of it may be lost already".to_owned()
+        };
+        let used = used * 100.0;
         format!(
-            "shard {id} has used {:.0} % of the {retention:.0} hours that the stream keeps its records: changes are \
-             lost in {left:.1} hours unless the consumer catches up",
-            used * 100.0
+            "shard {id} has used {used:.0} % of the {retention:.0} hours that the stream keeps its records: {danger}"
         )
     }
 }

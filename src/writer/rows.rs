@@ -107,7 +107,10 @@ impl Layout {
     /// # Errors
     /// `BadRecord`, naming the row by `number`.
     pub(super) fn entry(&self, batch: &RecordBatch, row: usize, number: u64, most: usize) -> Result<Entry> {
-        let bad = |reason: String| Error::new(ErrorKind::BadRecord, format!("row {number}: {reason}"));
+        let bad = |reason: String| {
+            let place = self.place(batch, row).unwrap_or_default();
+            Error::new(ErrorKind::BadRecord, format!("row {number}{place}: {reason}"))
+        };
         let partition_key = self.partition_key(batch, row).map_err(bad)?;
         let explicit_hash_key = self.explicit_hash_key(batch, row).map_err(bad)?;
         let data = self.data(batch, row).map_err(bad)?.into();
@@ -119,6 +122,15 @@ impl Layout {
                 entry.size()
             ))),
         }
+    }
+
+    /// Which record of a source the row is: in a load nobody knows where a batch began.
+    fn place(&self, batch: &RecordBatch, row: usize) -> Option<String> {
+        let text = |name| {
+            let array = batch.column(self.schema.column_with_name(name)?.0).as_ref();
+            if json::is_null(array, row) { None } else { json::text(array, row) }
+        };
+        Some(format!(" (the record {} of shard {})", text("_sequence")?, text("_shard")?))
     }
 
     fn partition_key(&self, batch: &RecordBatch, row: usize) -> Result<Arc<str>, String> {

@@ -1,6 +1,6 @@
 //! Changes of a table that DynamoDB sent to a Kinesis stream.
 
-use super::super::change::{self, Change};
+use super::super::change::{self, Change, without_keys};
 use super::super::envelope::{Envelope, Origin};
 use super::super::json::{Cursor, Fallible, Text, bad_record};
 use super::super::metadata::About;
@@ -74,7 +74,7 @@ fn learn_keys<I: Items>(rows: &mut RowDecoder<I>, cursor: &Cursor<'_>) -> Fallib
     let mut ahead = cursor.clone();
     let envelope =
         Envelope::read(Origin::Kinesis, &mut rows.order, &mut ahead, |_, cursor| cursor.skip_value())?;
-    let Some(keys) = envelope.keys else { return bad_record("it has no Keys") };
+    let Some(keys) = envelope.keys else { return without_keys(&envelope) };
     ahead.back_to(keys);
     rows.items.learn_keys(rows.rows, &mut ahead)
 }

@@ -249,3 +249,15 @@ fn columns_that_cannot_be_written_are_refused_before_any_row() {
     let twice = RecordBatch::try_new(Arc::new(schema), vec![k.clone(), k]).unwrap();
     assert!(refusal(&by("k"), &twice).message().contains("two columns \"k\""));
 }
+
+#[test]
+fn a_bad_row_of_a_source_is_named_by_its_record() {
+    let shard: ArrayRef = Arc::new(DictionaryArray::<Int8Type>::from_iter(["shardId-7", "shardId-7"]));
+    let sequence: ArrayRef = Arc::new(StringArray::from(vec![Some("12:3"), None]));
+    let user: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>, None]));
+    let batch = batch(vec![("_shard", shard), ("_sequence", sequence), ("user", user)]);
+    let error = refusal(&by("user"), &batch);
+    assert!(error.message().starts_with("row 0 (the record 12:3 of shard shardId-7): \"user\""), "{error}");
+    let error = refusal(&by("user"), &batch.slice(1, 1));
+    assert!(error.message().starts_with("row 0: \"user\""), "{error}");
+}

@@ -191,9 +191,10 @@ fn what_is_no_change_is_a_bad_record() {
     for (data, part) in [
         (String::new(), "empty"),
         ("[]".to_owned(), "an array"),
-        ("{}".to_owned(), "no Keys"),
-        (r#"{"id":1}"#.to_owned(), "no Keys"),
-        ("{\"dynamodb\":{}}".to_owned(), "no Keys"),
+        ("{}".to_owned(), "no change of a table"),
+        (r#"{"id":1}"#.to_owned(), "no change of a table"),
+        ("{\"dynamodb\":{}}".to_owned(), "no change of a table"),
+        (change("REMOVE", "1", r#""x":1"#), "it has no Keys"),
         (change("REMOVE", "1", r#""Keys":{}"#), "0 keys"),
         (change("REMOVE", "1", r#""Keys":{"a":{"S":""},"b":{"S":""},"c":{"S":""}}"#), "3 keys"),
         (change("REMOVE", "1", r#""Keys":{"a":{"BOOL":true}}"#), "\"a\""),
