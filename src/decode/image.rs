@@ -8,7 +8,7 @@ use super::column::{BytesColumn, Column, Validity};
 use super::json::{Cursor, Fallible, Text};
 use super::kind::Kind;
 use super::names::Trail;
-use super::scattered::Waiting;
+use super::table::Waiting;
 use crate::error::Result;
 
 /// Attributes that have no column, as DynamoDB JSON: `{"name":{"S":"…"}}`.
@@ -57,18 +57,19 @@ pub(super) struct Image {
     seen: Seen,
     /// How many attributes of the item at hand were met.
     pub(super) attributes: usize,
+    is_scattered: bool,
     pub(super) waiting: Waiting,
-    pub(super) nested: Nested,
+    pub(super) twins: Twins,
 }
 
-/// Where the nested values of the last item stand in the page.
+/// Where the nested values of the last item stand in the page, for the other image that mostly has the same.
 #[derive(Debug, Default)]
-pub(super) struct Nested {
+pub(super) struct Twins {
     /// By the number of the column.
     places: Vec<(usize, usize)>,
 }
 
-impl Nested {
+impl Twins {
     pub(super) fn note(&mut self, column: usize, start: usize, end: usize) {
         if self.places.len() <= column {
             self.places.resize(column + 1, (0, 0));
@@ -89,12 +90,14 @@ impl Image {
         Self { columns: kinds.map(Column::new).collect(), ..Self::default() }
     }
 
-    /// Before the attributes of an item; true when those of the last one had an order of their own.
+    /// Before the attributes of an item; true when those of the last ones had orders of their own. Names that stand
+    /// behind one another twice by chance are no order yet.
     pub(super) fn start(&mut self) -> bool {
-        let is_scattered = 2 * self.trail.missed() > std::mem::take(&mut self.attributes);
+        let share = if self.is_scattered { 4 } else { 2 };
+        self.is_scattered = share * self.trail.missed() > std::mem::take(&mut self.attributes);
         self.trail.start();
         self.seen.start();
-        is_scattered
+        self.is_scattered
     }
 
     /// Whether the attribute with this place is met in this item for the first time.

@@ -11,8 +11,7 @@ pub(super) use self::quick::{BLOCK, Digits, Piece};
 pub(super) use self::text::Text;
 
 use self::brackets::Brackets;
-use self::text::hex4;
-use super::scan::{digits, is_plain, nested_len, specials};
+use super::scan::nested_len;
 
 /// Why decoding stopped.
 #[derive(Debug)]
@@ -207,97 +206,6 @@ impl<'a> Cursor<'a> {
         bad_record(format!("{expected} was expected but {found} was found"))
     }
 
-    /// A string where the grammar itself wants one: the name of a member.
-    #[inline]
-    pub(super) fn name(&mut self) -> Fallible<Text<'a>> {
-        if self.byte() != Some(b'"') {
-            return self.fault("a name in quotes");
-        }
-        self.scan_string()
-    }
-
-    /// The name that was read at `at`.
-    #[cold]
-    pub(super) fn name_at(&self, at: usize) -> Fallible<Text<'a>> {
-        Self { at, ..self.clone() }.name()
-    }
-
-    /// A string where a record must have one.
-    #[inline]
-    pub(super) fn string(&mut self) -> Fallible<Text<'a>> {
-        if self.byte() != Some(b'"') {
-            return self.mismatch("a string");
-        }
-        self.scan_string()
-    }
-
-    /// Finds the closing quote. Most strings end within 16 bytes: those stay in registers.
-    #[inline(always)]
-    fn scan_string(&mut self) -> Fallible<Text<'a>> {
-        let start = self.at;
-        if let Some(block) = self.bytes.get(start + 1..).and_then(|rest| rest.first_chunk::<16>()) {
-            let end = start + 1 + specials(block).trailing_zeros() as usize;
-            if self.bytes.get(end) == Some(&b'"') && end <= start + 16 {
-                self.at = end + 1;
-                return Ok(Text::new(self.since(start), false));
-            }
-        }
-        self.scan_long_string(start)
-    }
-
-    #[inline(never)]
-    fn scan_long_string(&mut self, start: usize) -> Fallible<Text<'a>> {
-        let mut escaped = false;
-        self.at += 1;
-        loop {
-            match self.pass_plain() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Text::new(self.since(start), escaped));
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.pass_escape()?;
-                }
-                Some(_) => return self.fault("no raw control character in a string"),
-                None => return self.fault("the end of a string"),
-            }
-        }
-    }
-
-    /// Passes what stands for itself in a string; returns the byte that does not.
-    #[inline]
-    fn pass_plain(&mut self) -> Option<u8> {
-        let mut blocks = 0;
-        while let Some(block) = self.rest().first_chunk::<16>() {
-            let found = specials(block);
-            if found != 0 {
-                self.at += found.trailing_zeros() as usize;
-                return self.byte();
-            }
-            self.at += 16;
-            blocks += 1;
-            while blocks > 3 && self.ahead().is_some_and(is_plain) {
-                self.at += 64;
-            }
-        }
-        let rest = self.rest();
-        let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-        self.at += plain.unwrap_or(rest.len());
-        self.byte()
-    }
-
-    #[cold]
-    fn pass_escape(&mut self) -> Fallible<()> {
-        let length = match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') if self.bytes.get(self.at + 2..).is_some_and(|rest| hex4(rest).is_some()) => 6,
-            _ => return self.fault("an escape sequence"),
-        };
-        self.at += length;
-        Ok(())
-    }
-
     /// A JSON number, as its text.
     pub(super) fn number(&mut self) -> Fallible<&'a [u8]> {
         let start = self.at;
@@ -319,10 +227,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn digit_run(&mut self) -> Fallible<()> {
-        let length = match self.ahead() {
-            Some(block) if digits(block) != 0xFFFF => (!digits(block)).trailing_zeros() as usize,
-            _ => self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count(),
-        };
+        let length = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += length;
         if length == 0 { self.fault("a JSON value") } else { Ok(()) }
     }

@@ -181,20 +181,21 @@ impl OwnColumns {
         }
     }
 
-    fn finish(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+    fn finish(&mut self, rows: usize, arrays: &mut Vec<ArrayRef>) -> Result<()> {
         match self {
             Self::Change { event_ids, ttls, hashes } => {
-                let mut arrays = vec![event_ids.finish_text(rows)?];
+                arrays.push(event_ids.finish_text(rows)?);
                 arrays.push(Arc::new(BooleanArray::new(ttls.finish(), None)));
                 for column in hashes.iter_mut().flatten() {
                     arrays.push(column.finish()?);
                 }
-                Ok(arrays)
             }
             Self::Delivery { partition_keys, explicit_hash_keys } => {
-                Ok(vec![partition_keys.finish_text(rows)?, explicit_hash_keys.finish_text(rows)?])
+                arrays.push(partition_keys.finish_text(rows)?);
+                arrays.push(explicit_hash_keys.finish_text(rows)?);
             }
         }
+        Ok(())
     }
 }
 
@@ -272,7 +273,8 @@ impl Metadata {
         13 * self.ops.len() + self.sequences.bytes() + self.own.bytes()
     }
 
-    pub(super) fn finish(&mut self, rows: usize) -> Result<Vec<ArrayRef>> {
+    /// Appends the columns as arrays of `rows` rows.
+    pub(super) fn finish(&mut self, rows: usize, arrays: &mut Vec<ArrayRef>) -> Result<()> {
         let ops = take_presized(&mut self.ops);
         let times = take_presized(&mut self.times);
         let shards = take_presized(&mut self.shards);
@@ -280,15 +282,11 @@ impl Metadata {
         let times = TimestampMicrosecondArray::new(ScalarBuffer::from(times), self.timed.finish());
         let shards = PrimitiveArray::<Int32Type>::new(ScalarBuffer::from(shards), None);
         let dictionary = self.dictionary.finish();
-        let own = self.own.finish(rows)?;
-        let mut arrays: Vec<ArrayRef> = vec![
-            Arc::new(DictionaryArray::try_new(ops, Arc::clone(&self.op_values)).map_err(disagree)?),
-            Arc::new(times.with_timezone(Arc::clone(&self.zone))),
-            Arc::new(DictionaryArray::try_new(shards, dictionary).map_err(disagree)?),
-            self.sequences.finish_text(rows)?,
-        ];
-        arrays.extend(own);
-        Ok(arrays)
+        arrays.push(Arc::new(DictionaryArray::try_new(ops, Arc::clone(&self.op_values)).map_err(disagree)?));
+        arrays.push(Arc::new(times.with_timezone(Arc::clone(&self.zone))));
+        arrays.push(Arc::new(DictionaryArray::try_new(shards, dictionary).map_err(disagree)?));
+        arrays.push(self.sequences.finish_text(rows)?);
+        self.own.finish(rows, arrays)
     }
 }
 

@@ -23,7 +23,6 @@ mod plain;
 mod raw;
 mod rows;
 mod scan;
-mod scattered;
 mod schema;
 mod short;
 mod table;

@@ -179,12 +179,9 @@ impl Names {
         }
     }
 
-    /// The place of the name that a text begins with and its length with its colon, when it is written as the
-    /// service does. The length does not wait for the search.
+    /// The place of the name that a block begins with, which is so long with its quotes and its colon.
     #[inline(always)]
-    pub(super) fn by_shortcut(&self, text: &[u8; BLOCK + 1]) -> Option<(usize, usize)> {
-        let (block, inner) = (text.first_chunk()?, text.last_chunk()?);
-        let length = 3 + quotes(inner).trailing_zeros() as usize;
+    pub(super) fn by_shortcut(&self, block: &[u8; BLOCK], length: usize) -> Option<usize> {
         if length > BLOCK {
             return None;
         }
@@ -195,7 +192,7 @@ impl Names {
             let place = usize::from(*self.shortcuts.get(spot & last)?).checked_sub(1)?;
             // What agrees so far is as long: a token has no quotes in it.
             if agreeing(block, &self.blocks.get(place)?.0) | behind == u32::MAX {
-                return Some((place, length));
+                return Some(place);
             }
         }
         None
@@ -226,18 +223,26 @@ impl Names {
 
     /// Passes a name that is not the one guessed, and its colon.
     pub(super) fn look_up(&self, cursor: &mut Cursor<'_>, trail: &mut Trail) -> Fallible<Option<usize>> {
-        let place = match cursor.ahead().and_then(|text| self.by_shortcut(text)) {
-            Some((place, length)) => {
-                cursor.at += length;
-                cursor.space();
-                Some(place)
-            }
+        let place = match self.short_name(cursor) {
+            Some(place) => Some(place),
             None => self.by_map(cursor)?,
         };
         if let Some(place) = place {
             trail.follow(place, self.tokens.len());
         }
         Ok(place)
+    }
+
+    /// Passes a name that is written as the service does, and its colon.
+    #[inline(always)]
+    fn short_name(&self, cursor: &mut Cursor<'_>) -> Option<usize> {
+        let text: &[u8; BLOCK + 1] = cursor.ahead()?;
+        // Without its opening quote.
+        let length = 3 + quotes(text.last_chunk()?).trailing_zeros() as usize;
+        let place = self.by_shortcut(text.first_chunk()?, length)?;
+        cursor.at += length;
+        cursor.space();
+        Some(place)
     }
 
     #[inline(never)]

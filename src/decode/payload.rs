@@ -115,8 +115,9 @@ impl Items for Payloads {
         Vec::new()
     }
 
-    fn finish(&mut self, rows: usize, _: &[Arc<Field>]) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.data.finish_binary(rows)?])
+    fn finish(&mut self, rows: usize, _: &[Arc<Field>], arrays: &mut Vec<ArrayRef>) -> Result<()> {
+        arrays.push(self.data.finish_binary(rows)?);
+        Ok(())
     }
 
     fn state(&self) -> SchemaState {

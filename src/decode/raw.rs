@@ -176,8 +176,11 @@ impl Items for RawImages {
         self.keys.iter().map(|key| key.name.clone()).collect()
     }
 
-    fn finish(&mut self, rows: usize, _: &[Arc<Field>]) -> Result<Vec<ArrayRef>> {
-        self.columns.iter_mut().map(|column| column.finish_text(rows)).collect()
+    fn finish(&mut self, rows: usize, _: &[Arc<Field>], arrays: &mut Vec<ArrayRef>) -> Result<()> {
+        for column in &mut self.columns {
+            arrays.push(column.finish_text(rows)?);
+        }
+        Ok(())
     }
 
     fn state(&self) -> SchemaState {

@@ -56,8 +56,8 @@ pub(super) trait Items: Send {
     fn version(&self) -> u64;
     fn fields(&self) -> Vec<Field>;
     fn key_names(&self) -> Vec<String>;
-    /// Takes `rows` rows as arrays of `fields`, which were made by `fields()` since the last growth.
-    fn finish(&mut self, rows: usize, fields: &[Arc<Field>]) -> Result<Vec<ArrayRef>>;
+    /// Appends `rows` rows as arrays of `fields`, which were made by `fields()` since the last growth.
+    fn finish(&mut self, rows: usize, fields: &[Arc<Field>], arrays: &mut Vec<ArrayRef>) -> Result<()>;
     fn state(&self) -> SchemaState;
     fn take_notices(&mut self) -> Vec<String>;
     fn unfit(&self) -> u64;
@@ -289,9 +289,10 @@ impl<I: Items> Decoder for RowDecoder<I> {
 
     fn flush(&mut self) -> Result<RecordBatch> {
         let schema = self.schema();
-        let mut arrays = self.metadata.finish(self.rows)?;
+        let mut arrays = Vec::with_capacity(schema.fields().len());
+        self.metadata.finish(self.rows, &mut arrays)?;
         let fields = schema.fields().get(arrays.len()..).unwrap_or_default();
-        arrays.extend(self.items.finish(self.rows, fields)?);
+        self.items.finish(self.rows, fields, &mut arrays)?;
         self.items.settle();
         self.rows = 0;
         RecordBatch::try_new(schema, arrays).map_err(disagree)

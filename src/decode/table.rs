@@ -2,6 +2,10 @@
 
 mod grow;
 mod learn;
+mod scattered;
+mod unfit;
+
+pub(super) use self::scattered::Waiting;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use self::grow::Growth;
 use super::attribute::duplicate;
 use super::column::{Fit, disagree};
 use super::image::Image;
-use super::json::{Cursor, Fallible, bad_record, within};
+use super::json::{Cursor, Fallible, within};
 use super::kind::json_field;
 use super::names::Trail;
 use super::rows::{Items, missing_key};
@@ -171,7 +175,7 @@ impl Table {
 
     /// Puts a value into its column; widens the column or puts the value into the rest when it does not fit.
     #[inline(always)]
-    pub(super) fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
+    fn place(&mut self, spot: Spot, number: usize, cursor: &mut Cursor<'_>) -> Fallible<()> {
         let start = cursor.at;
         let column = &mut self.images[spot.which as usize].columns[number];
         if column.is_json() && self.options.old_image {
@@ -188,7 +192,7 @@ impl Table {
         let start = cursor.at;
         let [new, old] = &mut self.images;
         if spot.which == Which::Old
-            && let Some(length) = new.nested.length_of_same(number, cursor)
+            && let Some(length) = new.twins.length_of_same(number, cursor)
             && old.columns[number].push_same(spot.row, &new.columns[number])?
         {
             cursor.at += length;
@@ -197,81 +201,11 @@ impl Table {
         let image = &mut self.images[spot.which as usize];
         match image.columns[number].push(spot.row, cursor)? {
             Fit::Yes => {
-                image.nested.note(number, start, cursor.at);
+                image.twins.note(number, start, cursor.at);
                 Ok(())
             }
             fit => self.misfit(spot, number, cursor, (start, fit)),
         }
-    }
-
-    #[cold]
-    fn misfit(
-        &mut self,
-        spot: Spot,
-        number: usize,
-        cursor: &mut Cursor<'_>,
-        (start, fit): (usize, Fit),
-    ) -> Fallible<()> {
-        self.images[spot.which as usize].columns[number].truncate(spot.row);
-        cursor.back_to(start);
-        if self.options.schema.is_some() {
-            if fit == Fit::Value {
-                return self.inconvertible(number, cursor);
-            }
-        } else if self.grow(number, spot.row, cursor)? {
-            return self.place(spot, number, cursor);
-        }
-        cursor.back_to(start);
-        if number < self.schema.keys {
-            return self.inconvertible(number, cursor);
-        }
-        self.unfit += 1;
-        self.rest(spot, cursor)?;
-        self.say_unfit(number, cursor.type_word(start));
-        Ok(())
-    }
-
-    #[cold]
-    fn inconvertible<T>(&self, number: usize, cursor: &mut Cursor<'_>) -> Fallible<T> {
-        let start = cursor.at;
-        cursor.check_attribute()?;
-        let value: String = String::from_utf8_lossy(cursor.since(start)).chars().take(80).collect();
-        let column = &self.schema.columns[number];
-        bad_record(format!("{value} cannot be converted to {}", column.kind))
-    }
-
-    #[cold]
-    fn say_unfit(&mut self, number: usize, word: Option<&str>) {
-        let Some(word) = word else { return };
-        let column = &self.schema.columns[number];
-        self.notices.once(&format!("unfit {number}"), || {
-            format!(
-                "attribute {:?} is a column of type {}, but a record has a value of type {word}; such values stand in {}rest",
-                column.name,
-                column.kind,
-                self.options.metadata_prefix
-            )
-        });
-    }
-
-    fn rest(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
-        let start = cursor.at;
-        cursor.check_attribute()?;
-        let name = cursor.name_at(spot.name)?;
-        self.images[spot.which as usize].rest.add(spot.row, name, cursor.since(start));
-        Ok(())
-    }
-
-    #[cold]
-    fn reserved(&mut self, spot: Spot, cursor: &mut Cursor<'_>) -> Fallible<()> {
-        let (text, prefix) = (cursor.name_at(spot.name)?.lossy(), &self.options.metadata_prefix);
-        self.notices.once(&format!("reserved {text}"), || {
-            format!(
-                "attribute {text:?} has the name of a metadata column and stands in {prefix}rest; choose another \
-                 metadata_prefix to give it a column"
-            )
-        });
-        self.rest(spot, cursor)
     }
 
     fn attribute_fields(&self, nullable_keys: bool) -> impl Iterator<Item = Field> + '_ {
@@ -383,22 +317,23 @@ impl Items for Table {
         self.schema.columns.iter().take(self.schema.keys).map(|key| key.name.clone()).collect()
     }
 
-    fn finish(&mut self, rows: usize, fields: &[Arc<Field>]) -> Result<Vec<ArrayRef>> {
+    fn finish(&mut self, rows: usize, fields: &[Arc<Field>], arrays: &mut Vec<ArrayRef>) -> Result<()> {
         let [new, old] = &mut self.images;
-        let columns = new.columns.iter_mut().zip(fields);
-        let arrays = columns.map(|(column, field)| column.finish(rows, field.data_type()));
-        let mut arrays = arrays.collect::<Result<Vec<_>>>()?;
-        if let Some(DataType::Struct(inner)) = fields.get(arrays.len()).map(|field| field.data_type()) {
-            let columns = old.columns.iter_mut().zip(inner);
-            let olds = columns.map(|(column, field)| column.finish(rows, field.data_type()));
-            let mut olds = olds.collect::<Result<Vec<_>>>()?;
+        for (column, field) in new.columns.iter_mut().zip(fields) {
+            arrays.push(column.finish(rows, field.data_type())?);
+        }
+        if let Some(DataType::Struct(inner)) = fields.get(new.columns.len()).map(|field| field.data_type()) {
+            let mut olds = Vec::with_capacity(inner.len());
+            for (column, field) in old.columns.iter_mut().zip(inner) {
+                olds.push(column.finish(rows, field.data_type())?);
+            }
             olds.push(old.rest.finish(rows)?);
             old.valid.pad(rows);
             let array = StructArray::try_new_with_length(inner.clone(), olds, old.valid.finish(), rows);
             arrays.push(Arc::new(array.map_err(disagree)?));
         }
         arrays.push(new.rest.finish(rows)?);
-        Ok(arrays)
+        Ok(())
     }
 
     fn state(&self) -> SchemaState {

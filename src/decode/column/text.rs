@@ -76,7 +76,7 @@ impl BytesColumn {
     fn make_room(&mut self) {
         self.offsets.reserve(self.expected.0);
         self.offsets.push(0);
-        self.bytes.reserve(self.expected.1);
+        self.bytes.reserve(self.expected.1 + Piece::MOST_BEHIND);
     }
 
     pub(in super::super) fn pad(&mut self, rows: usize) {
@@ -131,9 +131,12 @@ impl BytesColumn {
     }
 }
 
-/// Gives back room made for a larger batch than came: a batch is kept for long, and counted by its room.
+/// Gives back room made for a larger batch than came: a batch is kept for long, and counted by its room. A little is
+/// kept, which costs less than making it again.
 pub(in super::super) fn trim<T>(values: &mut Vec<T>) {
-    if values.capacity() / 2 > values.len() {
+    const LITTLE: usize = 128;
+    let [room, used] = [values.capacity(), values.len()].map(|length| length * size_of::<T>());
+    if room / 2 > used + LITTLE {
         values.shrink_to_fit();
     }
 }

@@ -24,6 +24,9 @@ pub(in super::super) struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
+    /// How much room `append_to` wants behind a text.
+    pub(in super::super) const MOST_BEHIND: usize = 32;
+
     pub(in super::super) fn text(self) -> &'a [u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }

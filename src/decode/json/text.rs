@@ -1,6 +1,7 @@
 //! JSON strings and what is escaped in them.
 
-use super::{Fallible, bad_record};
+use super::{Cursor, Fallible, bad_record};
+use crate::decode::scan::{is_plain, specials};
 
 /// A JSON string as it stands in the page.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +13,7 @@ pub(in super::super) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    pub(super) fn new(token: &'a [u8], escaped: bool) -> Self {
+    fn new(token: &'a [u8], escaped: bool) -> Self {
         Self { token, escaped }
     }
 
@@ -58,6 +59,99 @@ impl<'a> Text<'a> {
     }
 }
 
+impl<'a> Cursor<'a> {
+    /// A string where the grammar itself wants one: the name of a member.
+    #[inline]
+    pub(in super::super) fn name(&mut self) -> Fallible<Text<'a>> {
+        if self.byte() != Some(b'"') {
+            return self.fault("a name in quotes");
+        }
+        self.scan_string()
+    }
+
+    /// The name that was read at `at`.
+    #[cold]
+    pub(in super::super) fn name_at(&self, at: usize) -> Fallible<Text<'a>> {
+        Self { at, ..self.clone() }.name()
+    }
+
+    /// A string where a record must have one.
+    #[inline]
+    pub(in super::super) fn string(&mut self) -> Fallible<Text<'a>> {
+        if self.byte() != Some(b'"') {
+            return self.mismatch("a string");
+        }
+        self.scan_string()
+    }
+
+    /// Finds the closing quote. Most strings end within 16 bytes: those stay in registers.
+    #[inline(always)]
+    pub(super) fn scan_string(&mut self) -> Fallible<Text<'a>> {
+        let start = self.at;
+        if let Some(block) = self.bytes.get(start + 1..).and_then(|rest| rest.first_chunk::<16>()) {
+            let end = start + 1 + specials(block).trailing_zeros() as usize;
+            if self.bytes.get(end) == Some(&b'"') && end <= start + 16 {
+                self.at = end + 1;
+                return Ok(Text::new(self.since(start), false));
+            }
+        }
+        self.scan_long_string(start)
+    }
+
+    #[inline(never)]
+    fn scan_long_string(&mut self, start: usize) -> Fallible<Text<'a>> {
+        let mut escaped = false;
+        self.at += 1;
+        loop {
+            match self.pass_plain() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Text::new(self.since(start), escaped));
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.pass_escape()?;
+                }
+                Some(_) => return self.fault("no raw control character in a string"),
+                None => return self.fault("the end of a string"),
+            }
+        }
+    }
+
+    /// Passes what stands for itself in a string; returns the byte that does not.
+    #[inline]
+    fn pass_plain(&mut self) -> Option<u8> {
+        let mut blocks = 0;
+        while let Some(block) = self.rest().first_chunk::<16>() {
+            let found = specials(block);
+            if found != 0 {
+                self.at += found.trailing_zeros() as usize;
+                return self.byte();
+            }
+            self.at += 16;
+            blocks += 1;
+            while blocks > 3 && self.ahead().is_some_and(is_plain) {
+                self.at += 64;
+            }
+        }
+        let rest = self.rest();
+        let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+        self.at += plain.unwrap_or(rest.len());
+        self.byte()
+    }
+
+    #[cold]
+    fn pass_escape(&mut self) -> Fallible<()> {
+        let length = match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+            Some(b'u') if self.bytes.get(self.at + 2..).is_some_and(|rest| hex4(rest).is_some()) => 6,
+            _ => return self.fault("an escape sequence"),
+        };
+        self.at += length;
+        Ok(())
+    }
+}
+
 /// The cursor has checked that every backslash starts one of JSON's escapes.
 #[cold]
 fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Fallible<()> {
@@ -100,7 +194,7 @@ fn code_point(rest: &[u8]) -> Fallible<(char, usize)> {
     }
 }
 
-pub(super) fn hex4(bytes: &[u8]) -> Option<u32> {
+fn hex4(bytes: &[u8]) -> Option<u32> {
     let digits = bytes.get(..4)?;
     digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
 }

@@ -2,7 +2,7 @@
 
 use super::super::change::{self, Change, without_keys};
 use super::super::envelope::{Envelope, Origin};
-use super::super::json::{Cursor, Fallible, bad_record};
+use super::super::json::{Cursor, Fallible, Text, bad_record};
 use super::super::metadata::About;
 use super::super::rows::{Items, RowDecoder};
 use super::{Deliveries, Payload, Taken};
@@ -27,7 +27,7 @@ impl Deliveries<'_> {
         cursor.leave_data(ONE_CHANGE)?;
         let Envelope { micros, event_id, ttl, table, .. } = envelope;
         let about = About::Change { event_id, ttl, hashes };
-        let learned = self.same_table(table.map(|table| table.lossy()))?;
+        let learned = self.same_table(table)?;
         rows.end_row(payload.data.len(), shard, &payload.row(op, micros, about))?;
         if learned.is_some() {
             self.table.replace(learned);
@@ -53,13 +53,18 @@ impl Deliveries<'_> {
 
     /// Makes sure that a change is of the same table as those before; a table that is not known yet is
     /// returned. Two tables in one stream would become one in silence.
-    fn same_table(&self, table: Option<String>) -> Fallible<Option<String>> {
-        match (&*self.table.borrow(), table) {
-            (Some(known), Some(other)) if *known != other => bad_record(format!(
+    fn same_table(&self, table: Option<Text<'_>>) -> Fallible<Option<String>> {
+        let (known, Some(table)) = (self.table.borrow(), table) else { return Ok(None) };
+        // Nearly always, and without making a text of it.
+        if !table.escaped && known.as_ref().is_some_and(|known| known.as_bytes() == table.raw()) {
+            return Ok(None);
+        }
+        match (&*known, table.lossy()) {
+            (Some(known), other) if *known != other => bad_record(format!(
                 "it is of table {other:?}, but the changes before are of table {known:?}; changes_of= chooses one of them"
             )),
-            (None, Some(first)) => Ok(Some(first)),
-            _ => Ok(None),
+            (Some(_), _) => Ok(None),
+            (None, first) => Ok(Some(first)),
         }
     }
 }

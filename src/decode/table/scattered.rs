@@ -6,18 +6,18 @@
 
 use std::ops::Range;
 
-use super::column::Column;
-use super::image::Image;
-use super::json::{Cursor, Fallible, within};
-use super::names::{BLOCK, Names};
-use super::scan::ends;
-use super::schema::Slot;
-use super::table::{Spot, Table, Which};
+use super::super::column::{Column, Fit};
+use super::super::image::Image;
+use super::super::json::{Cursor, Fallible, within};
+use super::super::names::{BLOCK, Names};
+use super::super::scan::ends;
+use super::super::schema::Slot;
+use super::{Spot, Table, Which};
 
 /// Values of the current item whose columns are known, to be taken in the order of the columns.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    /// By the number of the column: which values may wait, by the letter in their type that `usual_value` finds.
+pub(in super::super) struct Waiting {
+    /// By the number of the column: which values may wait, by the letter in their type that `Marks::value` finds.
     /// Those fit, or widen their column: none will go to the rest, whose members keep the order of the item.
     letters: Vec<u8>,
     /// Where name and value stand in the page.
@@ -37,7 +37,7 @@ impl Waiting {
     }
 
     /// The columns may be others now.
-    pub(super) fn forget(&mut self) {
+    pub(in super::super) fn forget(&mut self) {
         self.letters.clear();
     }
 
@@ -46,21 +46,6 @@ impl Waiting {
         if let (Some(place), Some(word)) = (self.places.get_mut(column), self.columns.get_mut(column / 64)) {
             *place = (name, value);
             *word |= 1 << (column % 64);
-        }
-    }
-
-    /// Takes the value of the first column that has one from `word` on: the column, its name and its value.
-    #[inline(always)]
-    pub(super) fn take(&mut self, word: &mut usize) -> Option<(usize, usize, usize)> {
-        loop {
-            let left = self.columns.get_mut(*word)?;
-            if *left != 0 {
-                let column = 64 * *word + left.trailing_zeros() as usize;
-                *left &= *left - 1;
-                let (name, value) = *self.places.get(column)?;
-                return Some((column, name, value));
-            }
-            *word += 1;
         }
     }
 }
@@ -85,10 +70,12 @@ impl Image {
         while let Some(text) = bytes.get(at..).and_then(|rest| rest.first_chunk::<AHEAD>())
             && !closed
         {
-            let Some((place, name)) = text.first_chunk().and_then(|text| names.by_shortcut(text)) else {
+            let marks = Marks::of(text);
+            let name = marks.name();
+            let Some(place) = text.first_chunk().and_then(|block| names.by_shortcut(block, name)) else {
                 break;
             };
-            let Some((letter, length)) = usual_value(text, name) else { break };
+            let Some((letter, length)) = marks.value(text, name) else { break };
             let Some(Slot::Column(number)) = slots.get(place).copied() else { break };
             if self.waiting.letters.get(number) != Some(&letter) {
                 break;
@@ -129,23 +116,48 @@ fn letter(column: &Column) -> u8 {
 /// No letter of a value in quotes: `{"BOOL":"…"}` is none.
 const TRUE_OR_FALSE: u8 = b'O';
 
-/// The letter of a value in quotes, or of true or false, that begins at `start`, and where it ends. Nothing more is
-/// sure of it: who takes it looks at every byte.
-#[inline(always)]
-fn usual_value(text: &[u8; AHEAD], start: usize) -> Option<(u8, usize)> {
-    const OPEN: u64 = u64::from_le_bytes(*b"{\"\0\":\"\0\0");
-    const COUNTS: u64 = 0x0000_FFFF_FF00_FFFF;
-    let head: &[u8; 8] = text.get(start..)?.first_chunk()?;
-    if u64::from_le_bytes(*head) & COUNTS != OPEN {
-        let value = text.get(start..)?;
-        let [yes, no] =
-            [b"{\"BOOL\":true}".as_slice(), b"{\"BOOL\":false}"].map(|text| value.starts_with(text));
-        return (yes || no).then(|| (TRUE_OR_FALSE, start + if yes { 13 } else { 14 }));
+/// The quotes and backslashes at the beginning of an attribute: where name and value end follows from the same look.
+#[derive(Clone, Copy)]
+struct Marks(u64);
+
+impl Marks {
+    #[inline(always)]
+    fn of(text: &[u8; AHEAD]) -> Self {
+        Self(text.first_chunk().map_or(0, ends))
     }
-    let value = text.get(start + HEAD..)?;
-    let length = ends(value.first_chunk()?).trailing_zeros() as usize;
-    let end = start + HEAD + length;
-    (text.get(end..end + 2) == Some(b"\"}")).then_some((head[2], end + 2))
+
+    /// Without the lowest `count`.
+    #[inline(always)]
+    fn without(self, count: usize) -> u64 {
+        (0..count).fold(self.0, |marks, _| marks & marks.wrapping_sub(1))
+    }
+
+    /// How long the name is, with its quotes and its colon.
+    #[inline(always)]
+    fn name(self) -> usize {
+        self.without(1).trailing_zeros() as usize + 2
+    }
+
+    /// The letter of a value in quotes, or of true or false, that stands behind so long a name, and where it ends.
+    /// Nothing more is sure of it: who takes it looks at every byte.
+    #[inline(always)]
+    fn value(self, text: &[u8; AHEAD], name: usize) -> Option<(u8, usize)> {
+        const OPEN: u64 = u64::from_le_bytes(*b"{\"\0\":\"\0\0");
+        const COUNTS: u64 = 0x0000_FFFF_FF00_FFFF;
+        let head: &[u8; 8] = text.get(name..)?.first_chunk()?;
+        if u64::from_le_bytes(*head) & COUNTS != OPEN {
+            let value = text.get(name..)?;
+            let [yes, no] =
+                [b"{\"BOOL\":true}".as_slice(), b"{\"BOOL\":false}"].map(|text| value.starts_with(text));
+            return (yes || no).then(|| (TRUE_OR_FALSE, name + if yes { 13 } else { 14 }));
+        }
+        // Behind the quotes of the name, of the type, and the one that opens the value.
+        let end = match self.without(5) {
+            0 => name + HEAD + ends(text.get(name + HEAD..)?.first_chunk()?).trailing_zeros() as usize,
+            marks => marks.trailing_zeros() as usize,
+        };
+        (text.get(end..end + 2) == Some(b"\"}")).then_some((head[2], end + 2))
+    }
 }
 
 impl Table {
@@ -173,13 +185,36 @@ impl Table {
     }
 
     fn take_waiting(&mut self, which: Which, row: usize, cursor: &Cursor<'_>) -> Fallible<()> {
-        let (mut value, mut word) = (cursor.clone(), 0);
-        while let Some((number, name, start)) = self.images[which as usize].waiting.take(&mut word) {
-            value.back_to(start);
-            if let Err(fault) = self.place(Spot { which, row, name }, number, &mut value) {
-                return Err(within(*fault, cursor.name_at(name)?));
+        let mut value = cursor.clone();
+        for word in 0..self.images[which as usize].waiting.columns.len() {
+            let mut left = self.images[which as usize].waiting.columns[word];
+            while left != 0 {
+                let number = 64 * word + left.trailing_zeros() as usize;
+                left &= left - 1;
+                let Image { waiting, columns, .. } = &mut self.images[which as usize];
+                let (name, start) = waiting.places[number];
+                value.back_to(start);
+                let fit = columns[number].push(row, &mut value);
+                if !matches!(fit, Ok(Fit::Yes)) {
+                    self.widen(Spot { which, row, name }, number, &mut value, (start, fit))?;
+                }
             }
         }
         Ok(())
+    }
+
+    #[cold]
+    fn widen(
+        &mut self,
+        spot: Spot,
+        number: usize,
+        value: &mut Cursor<'_>,
+        (start, fit): (usize, Fallible<Fit>),
+    ) -> Fallible<()> {
+        let taken = fit.and_then(|fit| self.misfit(spot, number, value, (start, fit)));
+        match taken {
+            Ok(()) => Ok(()),
+            Err(fault) => Err(within(*fault, value.name_at(spot.name)?)),
+        }
     }
 }
