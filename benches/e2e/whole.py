@@ -191,7 +191,8 @@ def of_many(tools: Tools, shards: int, cores: int) -> dict[str, float]:
     rows = tools.rows(f"streams_medium.1.{MANY_PAGES}")
     pinned = "0" if cores == 1 else f"0-{cores - 1}"
     with Server(tools.bench, "serve") as server:
-        found = read_ours(tools, server.url, f"streams_medium.{shards}", cores=pinned, until=rows)
+        table = f"streams_medium.{shards}"
+        found = read_ours(tools, server.url, table, cores=pinned, until=rows, follow=True)
         served = server.cpu_seconds()
     size = tools.page_size("streams/medium") * MANY_PAGES
     steady = found["rows_steady"] / rows * size
