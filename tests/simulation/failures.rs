@@ -472,7 +472,7 @@ fn shards_that_vanished_with_their_parents_hold_nothing_up() {
 /// The consumer has the rows of a second scan, and the checkpoint is still before it, when the process is
 /// killed. What is deleted until it comes back is in no scan any more, and in no stream.
 #[test]
-fn a_scan_begun_again_after_a_kill_outdates_what_the_first_one_brought() {
+pub(crate) fn a_scan_begun_again_after_a_kill_outdates_what_the_first_one_brought() {
     let again = Options {
         start: Start::Snapshot,
         on_gap: OnGap::Resnapshot,
