@@ -106,7 +106,7 @@ impl Listing {
         let told: Option<Vec<_>> = self.shards.iter().map(|shard| shard.hash_keys).collect();
         let Some(mut ranges) = told.filter(|ranges| !ranges.is_empty()) else { return false };
         ranges.sort_by_key(|range| range.first);
-        let mut uncovered = Some(0);
+        let mut uncovered = Some(0_u128);
         for range in ranges {
             match uncovered {
                 Some(hash) if range.first > hash => return true,
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn a_listing_has_a_hole_where_some_hash_is_nobodys() {
         let max = u128::MAX;
-        let whole: [&[_]; 5] = [
+        let whole: [&[Option<(u128, u128)>]; 5] = [
             &[Some((0, max))],
             &[Some((10, max)), Some((0, 9))],
             // Parents beside their children, of which one may be left out.
@@ -376,7 +376,7 @@ mod tests {
             &[Some((10, max)), None],
         ];
         whole.iter().for_each(|ranges| assert!(!has_hole(ranges), "{ranges:?}"));
-        let holed: [&[_]; 4] = [
+        let holed: [&[Option<(u128, u128)>]; 4] = [
             &[Some((1, max))],
             &[Some((0, max - 1))],
             &[Some((0, 9)), Some((11, max))],

@@ -242,8 +242,8 @@ impl Run {
             && (listing.shards.is_empty() || self.options.start == Start::Snapshot);
         // Late answers to what was asked before a new epoch or stream would be taken for new ones.
         let expecting = self.shards_asked + self.segments_asked > 0;
-        let expecting = expecting || self.waits_for_lineage(listing, now);
-        if expecting || *scope != Scope::Full || !listing.complete || enabling || self.is_bare(listing) {
+        let unfit = expecting || *scope != Scope::Full || !listing.complete || enabling;
+        if unfit || self.is_bare(listing) || self.waits_for_lineage(listing, now) {
             self.discovery.full_due = now + UNSETTLED;
             return Ok(());
         }
@@ -258,7 +258,7 @@ impl Run {
             return false;
         }
         let since = *self.discovery.holed.get_or_insert(now);
-        now.saturating_sub(since).as_millis() <= LATE.unsigned_abs().into()
+        now.saturating_sub(since).as_millis() <= u128::from(LATE.unsigned_abs())
     }
 
     /// Gives new shards their place: at the beginning.
