@@ -101,6 +101,7 @@ mod switch {
         ("latest-moves", "A restart takes the moment of latest anew."),
         ("age-ignored", "The age of a position does not matter."),
         ("reads-unpaid", "Pages are asked for without waiting for what the last one cost."),
+        ("hole-overlooked", "A stream begins with a listing that leaves a whole lineage out."),
     ];
 
     pub fn is(name: &str) -> bool {
