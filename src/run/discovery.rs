@@ -4,7 +4,7 @@ use super::*;
 use crate::budget::Backoff;
 
 /// Pause between listings while something in them is not settled.
-pub(super) const UNSETTLED: Duration = Duration::from_millis(200);
+pub(super) const UNSETTLED: Duration = crate::lineage::NEAR;
 
 /// A finished shard is remembered until it has been gone from the listing for this many retentions, and
 /// its children are finished, too.
@@ -221,7 +221,7 @@ impl Run {
         // It can be changed while the stream is read, and what is too old then is trimmed at once.
         self.description.retention = listing.retention.unwrap_or(self.description.retention);
         let pause = if listing.complete {
-            self.graph.reconcile(&listing.shards, now);
+            self.graph.reconcile(&listing.shards, self.discovery.asked_at, now);
             self.options.discovery_interval
         } else {
             UNSETTLED

@@ -711,3 +711,18 @@ pub(crate) fn a_shard_that_vanished_unseen_is_named() {
     let named = |gap: &Gap| gap.shard.as_ref().is_some_and(|id| id.as_str() == &*unseen);
     assert!(world.durable.gaps.iter().any(named), "{:?}", world.durable.gaps);
 }
+
+/// Shards that are not found have everything listed at once, three times before a hidden parent shows.
+#[test]
+fn a_parent_that_a_first_look_misses_for_a_moment_is_read_first() {
+    let mut world = World::new(28, 4);
+    world.aws.knobs_mut().hide_parent_ms = 400;
+    (0..40).for_each(|_| world.write(8));
+    world.aws.roll_over(TABLE, 0).unwrap();
+    (0..40).for_each(|_| world.write(8));
+    world.aws.inject(error(Op::GetRecords, "ResourceNotFoundException", 3));
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    assert_ordered(&world);
+}
