@@ -716,12 +716,14 @@ pub(crate) fn a_shard_that_vanished_unseen_is_named() {
 #[test]
 fn a_parent_that_a_first_look_misses_for_a_moment_is_read_first() {
     let mut world = World::new(28, 4);
+    world.latency_ms = 1;
     world.aws.knobs_mut().hide_parent_ms = 400;
     (0..40).for_each(|_| world.write(8));
     world.aws.roll_over(TABLE, 0).unwrap();
     (0..40).for_each(|_| world.write(8));
     world.aws.inject(error(Op::GetRecords, "ResourceNotFoundException", 3));
     let mut session = world.start(options()).unwrap();
+    session.open(&mut world);
     drain(&mut world, &mut session);
     assert_exact(&world);
     assert_ordered(&world);
