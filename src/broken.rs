@@ -63,6 +63,7 @@ mod switch {
         ("no-pause", "The pause the service asks for between two pages is left out."),
         ("ready-before-the-scan-ends", "A snapshot is ready while the table is still scanned."),
         ("epoch-not-raised", "A table that is scanned again keeps its epoch."),
+        ("epoch-begun-forgotten", "A second scan that is begun again after a kill takes the same epoch."),
         ("key-of-another-segment", "A page's key is saved for another segment of the scan."),
         ("empty-scan-page-is-the-end", "An empty page of a scan is the end of its segment."),
         ("moment-a-minute-late", "A start at a moment leaves out the minute behind it."),
@@ -100,6 +101,7 @@ mod switch {
         ("latest-moves", "A restart takes the moment of latest anew."),
         ("age-ignored", "The age of a position does not matter."),
         ("reads-unpaid", "Pages are asked for without waiting for what the last one cost."),
+        ("hole-overlooked", "A stream begins with a listing that leaves a whole lineage out."),
     ];
 
     pub fn is(name: &str) -> bool {

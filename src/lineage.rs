@@ -3,8 +3,8 @@
 //! A child waits for all its parents, so that a key's changes keep their order across
 //! rollovers, splits and merges. Edges are never dropped because a listing did not show
 //! a parent: listings are neither atomic nor ordered. A parent counts as gone only when
-//! `CONFIRMATIONS` complete listings in a row did not show it. Those of a shard that is known, or
-//! that a newcomer names, must be `APART`: a listing may be older than the shard.
+//! `CONFIRMATIONS` complete listings in a row did not show it, `NEAR` apart at least. Those of a shard
+//! that is known, or that a newcomer names, must be `APART`: a listing may be older than the shard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,7 +16,11 @@ use crate::position::{SequenceNumber, ShardId};
 /// Complete listings in a row that must miss a shard before its absence is believed.
 pub const CONFIRMATIONS: u32 = 3;
 
-/// Listings that miss a shard count when they are this long apart.
+/// Listings that miss a shard count when they are this long apart, also those of a first look: a doubt
+/// about another shard has everything listed at once, and a parent may be out of sight for a moment.
+pub const NEAR: Duration = Duration::from_millis(200);
+
+/// So long where the shard must exist, or did.
 const APART: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default)]
@@ -29,6 +33,7 @@ pub struct ShardGraph {
 }
 
 /// How many complete listings in a row did not show a shard, and when the last of them came that counts.
+/// `apart` may be less than `NEAR`, which always holds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Missed {
     times: u32,
@@ -37,8 +42,11 @@ struct Missed {
 }
 
 impl Missed {
-    fn again(&mut self, now: Duration) {
-        if self.times == 0 || now >= self.at + self.apart || broken::is("gone-at-once") {
+    /// A listing that was asked for at `asked` and came at `now` did not show the shard: it may show
+    /// what was at any moment between the two.
+    fn again(&mut self, asked: Duration, now: Duration) {
+        let apart = self.apart.max(NEAR);
+        if self.times == 0 || asked >= self.at + apart || broken::is("gone-at-once") {
             (self.times, self.at) = (self.times.saturating_add(1), now);
         }
     }
@@ -121,17 +129,17 @@ impl ShardGraph {
         self.unseen.remove(id);
     }
 
-    /// Ends a complete listing that showed exactly the shards of `listed`; `now` is the time since any
-    /// fixed moment.
-    pub fn reconcile(&mut self, listed: &[Shard], now: Duration) {
+    /// Ends a complete listing that showed exactly the shards of `listed`, was asked for at `asked` and
+    /// came at `now`: times since any fixed moment.
+    pub fn reconcile(&mut self, listed: &[Shard], asked: Duration, now: Duration) {
         let shown: BTreeSet<&ShardId> = listed.iter().map(|shard| &shard.id).collect();
         for (id, node) in &mut self.nodes {
             if !shown.contains(id) {
-                node.missed.again(now);
+                node.missed.again(asked, now);
             }
         }
         for missed in self.unseen.values_mut() {
-            missed.again(now);
+            missed.again(asked, now);
         }
     }
 
@@ -283,9 +291,9 @@ mod tests {
         let mut graph = ShardGraph::default();
         graph.remember(&"child".into(), &["parent".into()], true, false);
         graph.expect_parents();
-        for _ in 0..CONFIRMATIONS {
+        for time in 0..CONFIRMATIONS {
             assert!(!graph.is_ready(&"child".into()) && graph.unsettled());
-            graph.reconcile(&[], Duration::ZERO);
+            list(&mut graph, &[], NEAR * time);
         }
         assert!(graph.is_ready(&"child".into()) && !graph.unsettled());
     }
@@ -298,6 +306,11 @@ mod tests {
             ending: None,
             hash_keys: None,
         }
+    }
+
+    /// A listing that takes no time.
+    fn list(graph: &mut ShardGraph, listed: &[Shard], now: Duration) {
+        graph.reconcile(listed, now, now);
     }
 
     fn ready(graph: &ShardGraph) -> Vec<&str> {
@@ -332,14 +345,27 @@ mod tests {
         let mut graph = ShardGraph::default();
         let listed = [shard("b", &["a"])];
         graph.observe(&listed[0]);
-        for _ in 1..CONFIRMATIONS {
-            graph.reconcile(&listed, Duration::ZERO);
+        for time in 1..CONFIRMATIONS {
+            list(&mut graph, &listed, NEAR * time);
             assert!(graph.unsettled() && ready(&graph).is_empty());
         }
-        graph.reconcile(&listed, Duration::ZERO);
+        list(&mut graph, &listed, NEAR * CONFIRMATIONS);
         assert!(!graph.unsettled());
         assert_eq!(ready(&graph), ["b"]);
         assert_eq!(graph.orphans().count(), 1);
+    }
+
+    /// Each may show what was when it was asked for.
+    #[test]
+    fn listings_in_quick_succession_do_not_confirm_each_other_at_a_first_look_either() {
+        let mut graph = ShardGraph::default();
+        let listed = [shard("b", &["a"])];
+        graph.observe(&listed[0]);
+        (0..100).for_each(|_| list(&mut graph, &listed, Duration::ZERO));
+        (1..3).for_each(|time| graph.reconcile(&listed, NEAR * time - Duration::from_millis(1), NEAR * time));
+        assert!(graph.unsettled() && ready(&graph).is_empty());
+        list(&mut graph, &listed, NEAR * 4);
+        assert_eq!(ready(&graph), ["b"]);
     }
 
     /// Listings lag behind, and a shard may be known before any shows it.
@@ -347,10 +373,10 @@ mod tests {
     fn a_known_shard_is_not_gone_because_many_listings_at_once_miss_it() {
         let mut graph = ShardGraph::default();
         graph.observe(&shard("a", &[]));
-        (0..100).for_each(|_| graph.reconcile(&[], Duration::ZERO));
+        (0..100).for_each(|_| list(&mut graph, &[], Duration::ZERO));
         assert!(!graph.is_gone(&"a".into()));
-        graph.reconcile(&[], APART);
-        graph.reconcile(&[], APART * 2);
+        list(&mut graph, &[], APART);
+        list(&mut graph, &[], APART * 2);
         assert!(graph.is_gone(&"a".into()));
         graph.observe(&shard("a", &[]));
         assert!(!graph.is_gone(&"a".into()));
@@ -362,9 +388,9 @@ mod tests {
         graph.expect_parents();
         let listed = [shard("b", &["a"])];
         graph.observe(&listed[0]);
-        (0..100).for_each(|_| graph.reconcile(&listed, Duration::ZERO));
+        (0..100).for_each(|_| list(&mut graph, &listed, Duration::ZERO));
         assert!(graph.unsettled() && ready(&graph).is_empty());
-        (1..3).for_each(|time| graph.reconcile(&listed, APART * time));
+        (1..3).for_each(|time| list(&mut graph, &listed, APART * time));
         assert_eq!(ready(&graph), ["b"]);
     }
 
@@ -372,9 +398,9 @@ mod tests {
     fn a_parent_that_turns_up_late_is_read_first() {
         let mut graph = ShardGraph::default();
         graph.observe(&shard("b", &["a"]));
-        graph.reconcile(&[shard("b", &["a"])], Duration::ZERO);
+        list(&mut graph, &[shard("b", &["a"])], Duration::ZERO);
         graph.observe(&shard("a", &[]));
-        graph.reconcile(&[shard("a", &[]), shard("b", &["a"])], Duration::ZERO);
+        list(&mut graph, &[shard("a", &[]), shard("b", &["a"])], NEAR);
         assert_eq!(ready(&graph), ["a"]);
     }
 

@@ -99,6 +99,25 @@ pub struct Listing {
     pub server_time: Option<Millis>,
 }
 
+impl Listing {
+    /// Whether some hashes belong to none of the shards, though the service tells of each: a lineage is
+    /// left out. Shards cut the hashes up among them, and the children of one take over all of its own.
+    pub fn has_hole(&self) -> bool {
+        let told: Option<Vec<_>> = self.shards.iter().map(|shard| shard.hash_keys).collect();
+        let Some(mut ranges) = told.filter(|ranges| !ranges.is_empty()) else { return false };
+        ranges.sort_by_key(|range| range.first);
+        let mut uncovered = Some(0_u128);
+        for range in ranges {
+            match uncovered {
+                Some(hash) if range.first > hash => return true,
+                Some(hash) if range.last >= hash => uncovered = range.last.checked_add(1),
+                _ => {}
+            }
+        }
+        uncovered.is_some()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamStatus {
     Enabling,
@@ -326,4 +345,43 @@ pub struct Description {
     /// The table's own count of its items and bytes, some hours old; `None` when it is not known.
     pub items: Option<u64>,
     pub bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has_hole(ranges: &[Option<(u128, u128)>]) -> bool {
+        let shard = |range: &Option<(u128, u128)>| Shard {
+            id: "a".into(),
+            parents: Vec::new(),
+            starting: None,
+            ending: None,
+            hash_keys: range.map(|(first, last)| HashKeys { first, last }),
+        };
+        let (shards, status) = (ranges.iter().map(shard).collect(), StreamStatus::Enabled);
+        Listing { shards, status, complete: true, retention: None, server_time: None }.has_hole()
+    }
+
+    #[test]
+    fn a_listing_has_a_hole_where_some_hash_is_nobodys() {
+        let max = u128::MAX;
+        let whole: [&[Option<(u128, u128)>]; 5] = [
+            &[Some((0, max))],
+            &[Some((10, max)), Some((0, 9))],
+            // Parents beside their children, of which one may be left out.
+            &[Some((0, max)), Some((0, 4)), Some((5, 9))],
+            // Nothing is told, or not of all.
+            &[],
+            &[Some((10, max)), None],
+        ];
+        whole.iter().for_each(|ranges| assert!(!has_hole(ranges), "{ranges:?}"));
+        let holed: [&[Option<(u128, u128)>]; 4] = [
+            &[Some((1, max))],
+            &[Some((0, max - 1))],
+            &[Some((0, 9)), Some((11, max))],
+            &[Some((0, 9)), Some((0, 4)), Some((20, max))],
+        ];
+        holed.iter().for_each(|ranges| assert!(has_hole(ranges), "{ranges:?}"));
+    }
 }

@@ -62,6 +62,7 @@ mod tests {
             table_arn: "arn:aws:dynamodb:eu-west-1:123456789012:table/orders".into(),
             stream_arn: "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/1".into(),
             epoch: 3,
+            epoch_begun: 0,
             start: "earliest".into(),
             shards: [(ShardId::from("shard-a"), shard)].into(),
             schema: Default::default(),

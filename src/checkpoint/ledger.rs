@@ -184,6 +184,7 @@ mod tests {
             table_arn: "arn".into(),
             stream_arn: "arn/1".into(),
             epoch: 1,
+            epoch_begun: 0,
             start: "earliest".into(),
             shards: Default::default(),
             schema: Default::default(),

@@ -67,6 +67,7 @@ mod tests {
             table_arn: "table".into(),
             stream_arn: "stream".into(),
             epoch,
+            epoch_begun: 0,
             start: "earliest".into(),
             shards: Default::default(),
             schema: Default::default(),

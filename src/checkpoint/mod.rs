@@ -31,6 +31,10 @@ pub struct Checkpoint {
     /// ARN with label: a recreated stream has another one.
     pub stream_arn: String,
     pub epoch: u64,
+    /// The newest epoch whose rows may have been handed out; 0 before the table is scanned again. One
+    /// that a kill cut off before it could be saved is never begun again: its rows may be with the consumer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub epoch_begun: u64,
     /// How the stream was started, in words for `status` (`earliest`, `latest`, …).
     pub start: String,
     /// Every known shard: unfinished ones with their position, finished ones until they have aged out.
@@ -39,6 +43,12 @@ pub struct Checkpoint {
     /// The scan of the table in this epoch; absent when the stream did not start with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotState>,
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How far the scan of a table is. The number of segments never changes within an epoch.

@@ -19,6 +19,8 @@ pub(super) struct Saving {
     /// What the save under way takes along: it is written once, and only then it is written.
     unconfirmed: (Vec<Gap>, Vec<QuarantinedRecord>),
     through: u64,
+    /// The newest epoch that the save under way speaks of, or the last one did.
+    epoch: u64,
     last: Now,
 }
 
@@ -61,6 +63,7 @@ impl Run {
             quarantined: std::mem::take(&mut ledger.quarantined),
         };
         self.saving.unconfirmed = (save.gaps.clone(), save.quarantined.clone());
+        self.saving.epoch = save.checkpoint.epoch.max(save.checkpoint.epoch_begun);
         self.saving.busy = true;
         self.saving.changed = false;
         self.saving.asked = false;
@@ -85,7 +88,9 @@ impl Run {
         if self.options.keeper == Keeper::Loader {
             self.passed_by_loader(through);
         }
-        if self.stage == Stage::Recording {
+        // A save from before this epoch may be answered only now.
+        let told = self.options.keeper == Keeper::Loader || self.saving.epoch >= self.epoch;
+        if self.stage == Stage::Recording && told {
             self.recorded(now);
         }
         Ok(())

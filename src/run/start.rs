@@ -26,6 +26,7 @@ pub(super) fn fresh(description: &Description, start: &Start) -> Checkpoint {
         table_arn: description.table_arn.clone(),
         stream_arn: description.stream_arn.clone(),
         epoch: 1,
+        epoch_begun: 0,
         start: match start {
             Start::Snapshot => "snapshot",
             Start::Earliest => "earliest",

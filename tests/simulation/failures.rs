@@ -9,6 +9,7 @@ use shardarrow::position::{Position, SequenceNumber};
 use shardarrow::run::{Event, Keeper, OnGap, Options, Others, Start};
 use twin::{Fault, Injection, Op, StreamSpecification};
 
+use crate::snapshot::{assert_equal, until_ready};
 use crate::world::{Session, TABLE, Unsaved, World, options};
 use crate::{HOUR, assert_exact, assert_none_lost, assert_ordered, drain, seeds};
 
@@ -468,6 +469,42 @@ fn shards_that_vanished_with_their_parents_hold_nothing_up() {
     assert!(session.run.is_ready());
 }
 
+/// The consumer has the rows of a second scan, and the checkpoint is still before it, when the process is
+/// killed. What is deleted until it comes back is in no scan any more, and in no stream.
+#[test]
+pub(crate) fn a_scan_begun_again_after_a_kill_outdates_what_the_first_one_brought() {
+    let again = Options {
+        start: Start::Snapshot,
+        on_gap: OnGap::Resnapshot,
+        keeper: Keeper::Store,
+        commit_interval: Duration::from_secs(3600),
+        ..options()
+    };
+    let mut world = World::new(19, 1);
+    (0..20).for_each(|key| world.write_to(key));
+    let mut session = world.start(again.clone()).unwrap();
+    until_ready(&mut world, &mut session);
+    write(&mut world, 5);
+    session.run_for(&mut world, 2_000);
+    world.reenable_stream();
+    session.run_for(&mut world, 120_000);
+    assert!(session.queue.iter().any(|batch| batch.epoch == 2));
+    session.take_all(&mut world);
+    session.commit(&mut world);
+    drop(session);
+    let saved = world.durable.checkpoint.as_ref().unwrap();
+    assert_eq!((saved.epoch, saved.epoch_begun), (1, 2));
+    let gone = world.table().into_keys().next().unwrap();
+    world.aws.delete_item(TABLE, &[("k".to_owned(), serde_json::json!({ "S": gone }))].into()).unwrap();
+    world.aws.advance(25 * HOUR as u64);
+    let mut session = world.start(again).unwrap();
+    until_ready(&mut world, &mut session);
+    world.aws.advance(HOUR as u64);
+    drain(&mut world, &mut session);
+    assert_equal(&mut world, 19);
+    assert_eq!(world.durable.checkpoint.as_ref().unwrap().epoch, 3);
+}
+
 /// A shard without a record ended, and its process with it, before any listing showed the child. Hours
 /// later nothing of the child is missing: its parent was seen open after the start.
 #[test]
@@ -693,4 +730,19 @@ fn one_child_of_a_split_does_not_end_a_bounded_run_that_lacks_the_other() {
         to_the_end(&mut world, &mut session);
         assert_exact(&world);
     }
+}
+
+/// Shards that are not found have everything listed at once, three times before a hidden parent shows.
+#[test]
+fn a_parent_that_a_first_look_misses_for_a_moment_is_read_first() {
+    let mut world = World::new(28, 4);
+    world.aws.knobs_mut().hide_parent_ms = 400;
+    (0..40).for_each(|_| world.write(8));
+    world.aws.roll_over(TABLE, 0).unwrap();
+    (0..40).for_each(|_| world.write(8));
+    world.aws.inject(error(Op::GetRecords, "ResourceNotFoundException", 3));
+    let mut session = world.start(options()).unwrap();
+    drain(&mut world, &mut session);
+    assert_exact(&world);
+    assert_ordered(&world);
 }

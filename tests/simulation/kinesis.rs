@@ -464,6 +464,53 @@ pub fn retention() {
     assert_none_lost(&world, 100);
 }
 
+/// At the first start a shard that was just split is in no listing, and neither are its children. It is
+/// hours old all the same, and what is trimmed of it while nobody reads is a gap.
+#[test]
+fn a_lineage_that_the_first_listing_leaves_out_is_as_old_as_the_start() {
+    left_out();
+}
+
+pub fn left_out() {
+    let mut world = world(12, 2);
+    (0..50).for_each(|_| world.put(10));
+    world.aws.advance(10 * HOUR as u64);
+    world.aws.kinesis().split_shard(&Named::of(STREAM), "shardId-000000000001", None).unwrap();
+    world.aws.knobs_mut().omit = (1..4).map(|shard| format!("shardId-00000000000{shard}")).collect();
+    let refused = Fault::Error { code: "InternalFailure".into(), status: 500, message: "refused".into() };
+    let shard = Some(format!("{STREAM}/shardId-000000000001"));
+    let op = Op::Kinesis(KinesisOp::GetRecords);
+    world.aws.inject(Injection { times: 1 << 20, shard, ..Injection::once(op, refused) });
+    let options = Options { discovery_interval: Duration::from_secs(5), ..options() };
+    let mut session = world.start(options.clone()).unwrap();
+    for _ in 0..40 {
+        session.run_for(&mut world, 1_000);
+        session.take_all(&mut world);
+        session.commit(&mut world);
+        world.aws.knobs_mut().omit.clear();
+    }
+    assert!(world.durable.checkpoint.as_ref().unwrap().shards.len() >= 2, "shard 1 was never found");
+    drop(session);
+    world.aws.clear_faults();
+    world.aws.advance(20 * HOUR as u64);
+    let error = run_to_its_end(&mut world, &Options { follow: false, ..options }).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Gap);
+    assert!(error.message().contains("shardId-000000000001"), "{error}");
+}
+
+/// Some imitations of the service give some hashes to no shard.
+#[test]
+fn hashes_that_belong_to_nobody_hold_a_start_up_for_a_minute() {
+    let mut world = world(13, 2);
+    (0..50).for_each(|_| world.put(10));
+    world.aws.knobs_mut().omit = vec!["shardId-000000000001".to_owned()];
+    let mut session = world.start(options()).unwrap();
+    session.run_for(&mut world, 59_000);
+    assert!(!session.run.is_open());
+    session.run_for(&mut world, 3_000);
+    assert!(session.run.is_open());
+}
+
 #[test]
 fn a_longer_retention_keeps_an_old_checkpoint_good() {
     let mut world = world(3, 2);

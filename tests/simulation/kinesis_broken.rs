@@ -5,16 +5,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use shardarrow::broken;
 use shardarrow::run::Keeper;
 
-use crate::kinesis::{assert_exact, assert_ordered, backlog, empty_pages, latest, reshards, retention};
+use crate::kinesis::{
+    assert_exact, assert_ordered, backlog, empty_pages, latest, left_out, reshards, retention,
+};
 
 /// The faults of `broken::ALL` that only these stories are known to notice.
-pub const NOTICED_HERE: [&str; 6] = [
+pub const NOTICED_HERE: [&str; 7] = [
     "gone-at-once",
     "missing-cursor-believed",
     "latest-for-children",
     "latest-moves",
     "age-ignored",
     "reads-unpaid",
+    "hole-overlooked",
 ];
 
 /// Some seed's story fails while the fault is on; which one, and how, does not matter.
@@ -78,4 +81,9 @@ fn age_decides_what_is_lost() {
 #[test]
 fn pages_are_paid_for() {
     assert_noticed("reads-unpaid", |_| backlog());
+}
+
+#[test]
+fn a_start_waits_for_what_the_first_listing_leaves_out() {
+    assert_noticed("hole-overlooked", |_| left_out());
 }

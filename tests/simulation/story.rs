@@ -330,6 +330,9 @@ impl Story {
         let started = self.world.start(options);
         let mut session = started.map_err(|error| ("I9", format!("a start failed: {error}")))?;
         self.lives += 1;
+        // A loader that saves nothing reads nothing, and a shard of which nothing was ever verified has
+        // a quarter of an hour from its first start on: what a whole hour trims before it is read is lost.
+        session.open(&mut self.world);
         for _ in 0..25 + self.world.dice.roll(3) {
             session.run_for(&mut self.world, HOUR);
             self.consume_all(&mut session);

@@ -189,6 +189,8 @@ fn draw(call: Call, world: &mut World) -> (&'static str, Fault) {
 /// What the service does all the time: pages, listings and ends as awkward as they may be.
 pub fn make_awkward(world: &mut World) {
     let mut roll = |below: u64| world.dice.roll(below);
+    // A live parent is hidden no longer than the three listings of a first look, 200 ms apart, take: whoever
+    // looks for the first time cannot tell one that is hidden for longer from one that is trimmed.
     let (permute, stale, hide) = (roll(1 << 32), roll(3) * roll(4_000), roll(2) * 400);
     let page = 1 + roll(4) as usize * roll(12) as usize;
     let (listing, empty, end) = (1 + roll(5) as usize * 2, [0, 1, 2, 3, 3, 9][roll(6) as usize], roll(3));

@@ -37,6 +37,7 @@ fn checkpoint(after: &str) -> Checkpoint {
         table_arn: TABLE.into(),
         stream_arn: format!("{TABLE}/stream/2026-01-01T00:00:00.000"),
         epoch: 0,
+        epoch_begun: 0,
         start: "latest".into(),
         shards: [("shard-1".into(), shard)].into(),
         schema: Arc::new(SchemaState { columns: vec![column], keys: Vec::new() }),
