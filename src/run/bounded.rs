@@ -31,7 +31,8 @@ impl Run {
 
     /// An open shard has passed with a newer record, or when the service says that nothing is behind
     /// what was read. Where it does not say so, the end cannot be seen, and silence for long enough
-    /// stands for it.
+    /// stands for it. Neither says anything of a shard that closed before this run began and whose end
+    /// no page has told yet, so a listing must show it open.
     fn shard_has_passed(&self, id: &ShardId, moment: Option<Millis>, now: Now) -> bool {
         let Some(reader) = self.readers.get(id) else { return false };
         if self.graph.is_closed(id) {
@@ -40,8 +41,20 @@ impl Run {
         let newer = moment.is_some_and(|moment| reader.newest >= Some(moment + PASSED));
         let at_end = moment.is_some_and(|moment| reader.reached_end >= Some(moment));
         // Its last page had no cursor: what was silent is its end, and its children may not be.
-        let open = reader.phase != Phase::Ending;
+        let open = reader.phase != Phase::Ending && self.was_open(id);
         newer || open && (at_end || reader.is_quiet(self.options.settle, now))
+    }
+
+    /// Whether a listing showed the shard open since this run began, or none shows it at all.
+    fn was_open(&self, id: &ShardId) -> bool {
+        self.graph.open_at(id) >= self.opened_at || self.graph.is_gone(id)
+    }
+
+    /// Whether the end of this run, or of its snapshot, waits for a listing that shows some shard.
+    pub(super) fn awaits_open_shards(&self) -> bool {
+        let ready = self.snapshot.as_ref().is_none_or(Snapshot::is_ready);
+        let unseen = |id: &ShardId| !self.is_listed_closed(id) && !self.was_open(id);
+        !(self.options.follow && ready) && self.graph.unfinished().any(unseen)
     }
 
     /// A bounded run asks often enough to have its evidence when `settle` is over.

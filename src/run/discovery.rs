@@ -31,6 +31,8 @@ pub(super) struct Discovery {
     pub(super) capture: BTreeSet<ShardId>,
     /// Ended shards whose children are not known yet.
     children: BTreeMap<ShardId, Pursuit>,
+    /// Shards whose children a whole answer has shown: part of one may show some of several.
+    families: BTreeSet<ShardId>,
     /// Vanished parents that are history or have been reported.
     pub(super) explained: BTreeSet<ShardId>,
     pub(super) status: Option<StreamStatus>,
@@ -57,6 +59,7 @@ impl Default for Discovery {
         Self {
             capture: BTreeSet::new(),
             children: BTreeMap::new(),
+            families: BTreeSet::new(),
             explained: BTreeSet::new(),
             status: None,
             asked: None,
@@ -95,6 +98,26 @@ impl Discovery {
 
     pub(super) fn pursue_children(&mut self, id: &ShardId, now: Now) {
         self.children.entry(id.clone()).or_insert(Pursuit { due: now, tries: 0 });
+    }
+
+    /// All children of the shard are known.
+    pub(super) fn met_children(&mut self, id: &ShardId) {
+        self.families.insert(id.clone());
+    }
+
+    pub(super) fn knows_children(&self, id: &ShardId) -> bool {
+        self.families.contains(id)
+    }
+
+    fn meet(&mut self, scope: &Scope, listing: &Listing) {
+        let parents = listing.shards.iter().flat_map(|shard| &shard.parents);
+        let asked = |parent: &&ShardId| match scope {
+            Scope::Full => true,
+            Scope::ChildrenOf(id) => *parent == id,
+        };
+        if listing.complete {
+            self.families.extend(parents.filter(asked).cloned());
+        }
     }
 
     /// Whether an ended shard may still have children that no listing has shown.
@@ -194,6 +217,7 @@ impl Run {
             self.graph.observe(shard);
         }
         self.graph.saw_open(&listing.shards, listing.server_time);
+        self.discovery.meet(scope, listing);
         if *scope == Scope::Full {
             self.observed_all(listing, now);
         }
@@ -206,7 +230,7 @@ impl Run {
         if *scope == Scope::Full {
             self.warn_of_age(now);
         }
-        self.pursue(scope, now);
+        self.pursue(scope, listing.complete, now);
         self.leave_disabled_stream(scope, listing)
     }
 
@@ -232,7 +256,7 @@ impl Run {
 
     fn is_unsettled(&self) -> bool {
         let in_doubt = |reader: &Reader| matches!(reader.phase, Phase::Doubtful(_) | Phase::Ending);
-        self.graph.unsettled() || self.readers.values().any(in_doubt)
+        self.graph.unsettled() || self.readers.values().any(in_doubt) || self.awaits_open_shards()
     }
 
     /// A stream that is being enabled may not list its shards yet.
@@ -380,18 +404,22 @@ impl Run {
             self.readers.remove(&id);
             self.starts.remove(&id);
             self.discovery.children.remove(&id);
+            self.discovery.families.remove(&id);
             self.frontier.state_mut().checkpoint.shards.remove(&id);
             self.saving.changed = true;
         }
     }
 
-    fn pursue(&mut self, scope: &Scope, now: Now) {
-        let graph = &self.graph;
-        self.discovery.children.retain(|id, _| graph.children(id).next().is_none());
+    fn pursue(&mut self, scope: &Scope, whole: bool, now: Now) {
+        let (graph, families) = (&self.graph, &self.discovery.families);
+        self.discovery.children.retain(|id, pursuit| {
+            let childless = graph.children(id).next().is_none();
+            !families.contains(id) && (childless || pursuit.tries < CHILDLESS)
+        });
         for (id, pursuit) in &mut self.discovery.children {
             let answered = *scope == Scope::Full || *scope == Scope::ChildrenOf(id.clone());
             if answered && pursuit.due <= now {
-                pursuit.tries = pursuit.tries.saturating_add(1);
+                pursuit.tries = pursuit.tries.saturating_add(u32::from(whole));
                 pursuit.due = now + (UNSETTLED * (1 << pursuit.tries.min(8))).min(PATIENCE);
             }
         }

@@ -16,7 +16,8 @@ impl Run {
         for child in &page.children {
             self.graph.observe(child);
         }
-        if self.graph.unsettled() {
+        self.discovery.met_children(&page.shard);
+        if self.graph.unsettled() || self.awaits_open_shards() {
             self.discovery.list_by(now + UNSETTLED);
         }
         self.settle_discoveries(now)
@@ -51,7 +52,7 @@ impl Run {
         } else {
             self.deltas.push(delta);
         }
-        if self.graph.children(id).next().is_none() {
+        if !self.discovery.knows_children(id) {
             self.discovery.pursue_children(id, now);
         }
         self.look_around_when_all_read(now);

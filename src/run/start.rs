@@ -1,5 +1,6 @@
 //! Where each shard starts: at the first start of a checkpoint, and on a resume.
 
+use super::discovery::UNSETTLED;
 use super::*;
 use crate::checkpoint::FORMAT;
 
@@ -310,6 +311,9 @@ impl Run {
         let opened: Vec<_> = self.readers.keys().cloned().collect();
         opened.iter().for_each(|id| self.schedule(id));
         self.pursue_recent_ends(now);
+        if self.awaits_open_shards() {
+            self.discovery.list_by(now + UNSETTLED);
+        }
         self.activate_ready(now);
         self.look_around_when_all_read(now);
     }

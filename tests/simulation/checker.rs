@@ -91,6 +91,8 @@ pub struct Checker {
     /// Shard and place of each record, by its number.
     places: BTreeMap<String, (String, usize)>,
     parents: BTreeMap<String, BTreeSet<String>>,
+    /// The parents of a table's shards, also of those that no listing has shown.
+    born_of: BTreeMap<String, String>,
     scope: Scope,
     epoch: u64,
     keeper: Keeper,
@@ -138,6 +140,7 @@ impl Checker {
             shards: BTreeMap::new(),
             places: BTreeMap::new(),
             parents: BTreeMap::new(),
+            born_of: BTreeMap::new(),
             scope: Scope::Undecided,
             epoch: 1,
             keeper: options.keeper,
@@ -270,7 +273,7 @@ impl Checker {
                 let unlisted =
                     !self.parents.contains_key(shard) || kin.iter().any(|id| !self.parents.contains_key(id));
                 let from_beginning = gap.from == Some(Position::Beginning);
-                let with_it = || from_beginning && self.ancestors(id.as_str()).contains(shard);
+                let with_it = || from_beginning && self.descends(id.as_str(), shard);
                 let trimmed = record.at_ms < found - self.retention_ms + SLACK_MS;
                 trimmed && (unlisted || kin.contains(id.as_str()) || with_it())
             }
@@ -435,6 +438,18 @@ impl Checker {
             let Seen { shard, sequence, .. } = row;
             self.blame("I7", format!("record {sequence} of shard {shard} comes before {unread}"));
         }
+    }
+
+    /// A shard closed and others go on where it ended.
+    pub fn born(&mut self, parent: &str, children: &[&str]) {
+        self.born_of.extend(children.iter().map(|child| ((*child).to_owned(), parent.to_owned())));
+    }
+
+    /// Whether one shard goes on where the other, or one that goes on where that ended, did: a gap from
+    /// the beginning of a shard that vanished unlisted stands for everything unread before it.
+    fn descends(&self, shard: &str, from: &str) -> bool {
+        let before = std::iter::successors(self.born_of.get(shard), |id| self.born_of.get(*id));
+        self.ancestors(shard).contains(from) || before.into_iter().any(|id| id == from)
     }
 
     fn ancestors(&self, shard: &str) -> BTreeSet<String> {

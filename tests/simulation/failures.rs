@@ -712,6 +712,26 @@ pub(crate) fn a_shard_that_vanished_unseen_is_named() {
     assert!(world.durable.gaps.iter().any(named), "{:?}", world.durable.gaps);
 }
 
+/// Of the two children of a split the listings show one, and then fail at their second page.
+#[test]
+fn one_child_of_a_split_does_not_end_a_bounded_run_that_lacks_the_other() {
+    for seed in seeds(10) {
+        let mut world = World::new(seed, 1);
+        write(&mut world, 20);
+        world.aws.split(TABLE, 0).unwrap();
+        write(&mut world, 40);
+        (world.aws.knobs_mut().hide_child_ms, world.aws.knobs_mut().listing_page) = (1_000, 1);
+        world.aws.knobs_mut().permute = Some(seed);
+        let mut session = world.start(Options { follow: false, ..options() }).unwrap();
+        session.open(&mut world);
+        for _ in 0..100 {
+            world.aws.inject(Injection { skip: 1, ..error(Op::DescribeStream, "InternalServerError", 1) });
+        }
+        to_the_end(&mut world, &mut session);
+        assert_exact(&world);
+    }
+}
+
 /// Shards that are not found have everything listed at once, three times before a hidden parent shows.
 #[test]
 fn a_parent_that_a_first_look_misses_for_a_moment_is_read_first() {

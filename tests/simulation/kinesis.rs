@@ -403,6 +403,28 @@ pub fn empty_pages() {
     assert_exact(&world);
 }
 
+/// Listings show neither a shard that closed a moment ago nor its children, and its last page is still to
+/// come: that nothing is behind what was read says nothing of the children.
+#[test]
+fn a_bounded_run_ends_behind_shards_that_closed_before_it_began() {
+    for seed in seeds(10) {
+        let mut world = world(seed, 3);
+        (0..20).for_each(|_| world.put(40));
+        let mut session = world.start(options()).unwrap();
+        drain(&mut world, &mut session);
+        drop(session);
+        let knobs = world.aws.knobs_mut();
+        (knobs.hide_parent_ms, knobs.hide_child_ms) = (400, 1_200);
+        knobs.end_page = EndPage::Separate;
+        (knobs.kinesis.empty_pages, knobs.kinesis.hide_children_ms) = (3, 400);
+        (0..20).for_each(|_| world.put(40));
+        world.reshard_any();
+        (0..40).for_each(|_| world.put(40));
+        run_to_its_end(&mut world, &Options { follow: false, ..options() }).unwrap();
+        assert_exact(&world);
+    }
+}
+
 #[test]
 fn the_service_tells_the_lag() {
     let mut world = world(7, 1);

@@ -196,8 +196,7 @@ impl Story {
                 self.trouble.count("split or merge", 1);
             }
             _ if split && self.world.aws.partitions(TABLE) < 6 => {
-                let partition = self.world.dice.roll(self.world.aws.partitions(TABLE) as u64);
-                self.world.aws.split(TABLE, partition as usize).unwrap();
+                self.world.split_any();
                 self.trouble.count("split or merge", 1);
             }
             _ => {

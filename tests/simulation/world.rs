@@ -216,7 +216,14 @@ impl World {
     pub fn roll_over_any(&mut self) {
         let partitions = self.aws.partitions(TABLE) as u64;
         let partition = self.dice.roll(partitions) as usize;
-        self.aws.roll_over(TABLE, partition).unwrap();
+        let (parent, child) = self.aws.roll_over(TABLE, partition).unwrap();
+        self.tell(|checker, _, _| checker.born(&parent, &[&child]));
+    }
+
+    pub fn split_any(&mut self) {
+        let partition = self.dice.roll(self.aws.partitions(TABLE) as u64) as usize;
+        let (parent, lower, upper) = self.aws.split(TABLE, partition).unwrap();
+        self.tell(|checker, _, _| checker.born(&parent, &[&lower, &upper]));
     }
 
     /// Another table under the same name: its items and its stream are new.
