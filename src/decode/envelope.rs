@@ -9,7 +9,7 @@ use super::json::{Cursor, Fallible, Text, bad_record};
 use super::members::Members;
 use super::metadata::Op;
 use super::scan::are_digits;
-use super::time;
+use super::time::{self, Ticks};
 use crate::position::SequenceNumber;
 
 /// The parts of a record that hold attributes.
@@ -40,7 +40,7 @@ pub(super) struct Envelope<'a> {
     pub(super) table: Option<Text<'a>>,
     origin: Origin,
     /// The time of such a change, whose unit stands elsewhere, often behind it.
-    ticks: Option<&'a [u8]>,
+    ticks: Option<Ticks<'a>>,
     ticks_are_micros: Option<bool>,
     /// Where the value of each part begins.
     pub(super) keys: Option<usize>,
@@ -128,7 +128,7 @@ impl<'a> Envelope<'a> {
             Around::Table | Around::Other => cursor.skip_value(),
         })?;
         if let Some(ticks) = envelope.ticks {
-            envelope.micros = Some(time::to_micros(ticks, envelope.unit())?);
+            envelope.micros = Some(ticks.to_micros(envelope.unit())?);
         }
         Ok(envelope)
     }
@@ -229,7 +229,7 @@ impl<'a> Envelope<'a> {
         let what = "ApproximateCreationDateTime";
         if self.origin == Origin::Kinesis && cursor.byte() != Some(b'"') {
             let Some(b'-' | b'0'..=b'9') = cursor.byte() else { return cursor.mismatch("a time") };
-            self.ticks = Some(once(self.ticks, cursor.number()?, what)?);
+            self.ticks = Some(once(self.ticks, Ticks::read(cursor)?, what)?);
         } else {
             self.micros = Some(once(self.micros, moment(cursor)?, what)?);
         }
@@ -272,7 +272,7 @@ pub(super) fn moment(cursor: &mut Cursor<'_>) -> Fallible<i64> {
             let micros = time::rfc3339_to_nanos(text.raw())?.div_euclid(1000);
             i64::try_from(micros).or_else(|_| bad_record(format!("{:?} is not a time", text.lossy())))
         }
-        Some(b'-' | b'0'..=b'9') => time::seconds_to_micros(cursor.number()?),
+        Some(b'-' | b'0'..=b'9') => Ticks::read(cursor)?.to_micros(TimeUnit::Second),
         _ => cursor.mismatch("a time"),
     }
 }

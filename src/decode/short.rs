@@ -1,6 +1,6 @@
 //! Numbers of at most 16 characters, eight digits at a time.
 
-use super::json::{BLOCK, Digits};
+use super::json::{BLOCK, Cursor, Digits};
 use super::number::SCALE;
 use super::scan::{digits as digits_of, points};
 
@@ -28,6 +28,29 @@ pub(super) fn short_decimal(digits: Digits<'_>) -> Option<i128> {
         i128::from(value) * i128::from(power(SCALE as usize)?) + i128::from(fraction)
     };
     Some(if start == 1 { -value } else { value })
+}
+
+/// Passes a JSON number of digits with a point among them or not, as times are written: its whole part, and the
+/// billionths behind the point.
+#[inline]
+pub(super) fn short_moment(cursor: &mut Cursor<'_>) -> Option<(i64, i64)> {
+    let block: &[u8; BLOCK + 8] = cursor.ahead()?;
+    let first = block.first_chunk()?;
+    let points = points(first);
+    let length = (!(points | digits_of(first))).trailing_zeros() as usize;
+    let ends = matches!(block.get(length), Some(b',' | b'}'));
+    if !ends || length > BLOCK || block[0] == b'0' {
+        return None;
+    }
+    let digits = Digits { block, length };
+    let point = (points.trailing_zeros() as usize).min(length);
+    let billionths = match length - point {
+        0 => 0,
+        places => eight(block, point + 1, places - 1)? * power(10 - places)?,
+    };
+    let whole = whole(digits, 0, point)?;
+    cursor.at += length;
+    Some((whole, billionths))
 }
 
 /// Whether the text is a number in DynamoDB's own form.

@@ -2,27 +2,55 @@
 
 use arrow_schema::TimeUnit;
 
-use super::json::{Fallible, bad_record};
+use super::json::{Cursor, Fallible, bad_record};
 use super::number::Number;
+use super::short::short_moment;
 
-/// Seconds since 1970 as a JSON number, to microseconds; finer parts are cut off.
+/// A moment as a JSON number: so many of a unit since 1970.
 ///
 /// DynamoDB Streams writes whole seconds, some as `1.47E9` (API reference, `StreamRecord`).
-pub(super) fn seconds_to_micros(text: &[u8]) -> Fallible<i64> {
-    to_micros(text, TimeUnit::Second)
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticks<'a> {
+    text: &'a [u8],
+    /// Whole units and billionths of one, where the text is of the usual form.
+    usual: Option<(i64, i64)>,
 }
 
-/// So many of a unit since 1970.
-pub(super) fn to_micros(text: &[u8], unit: TimeUnit) -> Fallible<i64> {
+impl<'a> Ticks<'a> {
+    /// Passes the number at the cursor.
+    #[inline]
+    pub(super) fn read(cursor: &mut Cursor<'a>) -> Fallible<Self> {
+        let start = cursor.at;
+        let usual = short_moment(cursor);
+        if usual.is_none() {
+            cursor.number()?;
+        }
+        Ok(Self { text: cursor.since(start), usual })
+    }
+
+    /// In microseconds; finer parts are cut off.
+    #[inline]
+    pub(super) fn to_micros(self, unit: TimeUnit) -> Fallible<i64> {
+        let micros = self.usual.and_then(|(whole, billionths)| match unit {
+            TimeUnit::Second => whole.checked_mul(1_000_000)?.checked_add(billionths / 1000),
+            TimeUnit::Millisecond => whole.checked_mul(1000)?.checked_add(billionths / 1_000_000),
+            TimeUnit::Microsecond => Some(whole),
+            TimeUnit::Nanosecond => Some(whole / 1000),
+        });
+        match micros {
+            Some(micros) => Ok(micros),
+            None => to_micros(self.text, unit),
+        }
+    }
+}
+
+fn to_micros(text: &[u8], unit: TimeUnit) -> Fallible<i64> {
     let places = match unit {
         TimeUnit::Second => 6,
         TimeUnit::Millisecond => 3,
         TimeUnit::Microsecond => 0,
         TimeUnit::Nanosecond => -3,
     };
-    if let Some(micros) = usual(text, places) {
-        return Ok(micros);
-    }
     let number = Number::parse(text)?;
     let shifted = Number { exponent: number.exponent + places, ..number };
     let micros = match u32::try_from(-shifted.exponent) {
@@ -34,26 +62,6 @@ pub(super) fn to_micros(text: &[u8], unit: TimeUnit) -> Fallible<i64> {
         Some(micros) => Ok(micros),
         None => bad_record(format!("{} is not a time", String::from_utf8_lossy(text))),
     }
-}
-
-/// At most 18 digits, a point among them or not: nearly every time there is.
-fn usual(text: &[u8], places: i32) -> Option<i64> {
-    let point = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
-    let (whole, fraction) = (text.get(..point)?, text.get(point + 1..).unwrap_or(b"0"));
-    if whole.is_empty() || fraction.is_empty() || whole.len() > 18 || fraction.len() > 18 {
-        return None;
-    }
-    let read = |digits: &[u8]| {
-        digits.iter().try_fold(0i64, |value, byte| {
-            let digit = byte.wrapping_sub(b'0');
-            (digit <= 9).then(|| value * 10 + i64::from(digit))
-        })
-    };
-    let micros = read(whole)?.checked_mul(10i64.checked_pow(u32::try_from(places).ok()?)?)?;
-    let behind = places - i32::try_from(fraction.len()).ok()?;
-    let fraction = read(fraction)?;
-    let power = 10i64.checked_pow(behind.unsigned_abs())?;
-    micros.checked_add(if behind < 0 { fraction / power } else { fraction * power })
 }
 
 /// RFC 3339, to nanoseconds; finer parts are cut off.
@@ -141,26 +149,44 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 mod tests {
     use super::*;
 
+    /// Of a text that is a number as a whole, whether it stands alone, where the certain way takes it, or in a record.
+    fn ticks(text: &str, unit: TimeUnit) -> Option<i64> {
+        let found =
+            ["", ",\"Keys\":{\"id\":{\"S\":\"7\"}}}", "},\"eventID\":\"0123456789abcdef\""].map(|behind| {
+                let page = format!("{text}{behind}");
+                let mut cursor = Cursor::new(page.as_bytes(), 0);
+                let ticks = Ticks::read(&mut cursor).ok().filter(|_| cursor.rest() == behind.as_bytes());
+                ticks.and_then(|ticks| ticks.to_micros(unit).ok())
+            });
+        assert!(found.iter().all(|each| *each == found[0]), "{text}: {found:?}");
+        found[0]
+    }
+
     #[test]
     fn seconds_in_every_notation() {
-        let micros = |text: &str| seconds_to_micros(text.as_bytes()).unwrap();
-        assert_eq!(micros("1693997155"), 1_693_997_155_000_000);
-        assert_eq!(micros("1693997155.0"), 1_693_997_155_000_000);
-        assert_eq!(micros("1.479499740E9"), 1_479_499_740_000_000);
-        assert_eq!(micros("1649930049.016"), 1_649_930_049_016_000);
-        assert_eq!(micros("1.0000009"), 1_000_000);
-        assert_eq!(micros("0"), 0);
-        assert_eq!(micros("-1.5"), -1_500_000);
-        assert_eq!(micros("1e-100"), 0);
-        assert!(seconds_to_micros(b"1e100").is_err());
-        assert!(seconds_to_micros(b"now").is_err());
+        let micros = |text: &str| ticks(text, TimeUnit::Second);
+        assert_eq!(micros("1693997155"), Some(1_693_997_155_000_000));
+        assert_eq!(micros("1693997155.0"), Some(1_693_997_155_000_000));
+        assert_eq!(micros("1.479499740E9"), Some(1_479_499_740_000_000));
+        assert_eq!(micros("1649930049.016"), Some(1_649_930_049_016_000));
+        assert_eq!(micros("1.0000009"), Some(1_000_000));
+        assert_eq!(micros("0"), Some(0));
+        assert_eq!(micros("0.5"), Some(500_000));
+        assert_eq!(micros("-1.5"), Some(-1_500_000));
+        assert_eq!(micros("1e-100"), Some(0));
+        assert_eq!(micros("9223372036854"), Some(9_223_372_036_854_000_000));
+        assert_eq!(micros("9223372036855"), None);
+        for bad in ["1e100", "now", "01", "1.", "1.2.3", "1..2", ".5", "123456789.123456789.1"] {
+            assert_eq!(micros(bad), None, "{bad}");
+        }
     }
 
     #[test]
     fn ticks_of_both_units() {
-        let millis = |text: &str| to_micros(text.as_bytes(), TimeUnit::Millisecond).ok();
-        let micros = |text: &str| to_micros(text.as_bytes(), TimeUnit::Microsecond).ok();
+        let millis = |text: &str| ticks(text, TimeUnit::Millisecond);
+        let micros = |text: &str| ticks(text, TimeUnit::Microsecond);
         assert_eq!(millis("1649930048474"), Some(1_649_930_048_474_000));
+        assert_eq!(millis("1649930048474.999"), Some(1_649_930_048_474_999));
         assert_eq!(micros("1720740233012995"), Some(1_720_740_233_012_995));
         assert_eq!(millis("1.649930048474E12"), Some(1_649_930_048_474_000));
         assert_eq!(micros("1.9"), Some(1));
