@@ -101,20 +101,22 @@ pub struct Listing {
 
 impl Listing {
     /// Whether some hashes belong to none of the shards, though the service tells of each: a lineage is
-    /// left out. Shards cut the hashes up among them, and the children of one take over all of its own.
+    /// left out. Shards cut the hashes up among them, and the children of one take over all of its own. Imitations
+    /// of the service cut them into equal parts and forget the remainder, which is less than there are shards.
     pub fn has_hole(&self) -> bool {
+        let remainder = self.shards.len() as u128;
         let told: Option<Vec<_>> = self.shards.iter().map(|shard| shard.hash_keys).collect();
         let Some(mut ranges) = told.filter(|ranges| !ranges.is_empty()) else { return false };
         ranges.sort_by_key(|range| range.first);
         let mut uncovered = Some(0_u128);
         for range in ranges {
             match uncovered {
-                Some(hash) if range.first > hash => return true,
+                Some(hash) if range.first > hash.saturating_add(remainder) => return true,
                 Some(hash) if range.last >= hash => uncovered = range.last.checked_add(1),
                 _ => {}
             }
         }
-        uncovered.is_some()
+        uncovered.is_some_and(|hash| u128::MAX - hash >= remainder)
     }
 }
 
@@ -366,20 +368,24 @@ mod tests {
     #[test]
     fn a_listing_has_a_hole_where_some_hash_is_nobodys() {
         let max = u128::MAX;
-        let whole: [&[Option<(u128, u128)>]; 5] = [
+        let whole: [&[Option<(u128, u128)>]; 7] = [
             &[Some((0, max))],
             &[Some((10, max)), Some((0, 9))],
             // Parents beside their children, of which one may be left out.
             &[Some((0, max)), Some((0, 4)), Some((5, 9))],
+            // A remainder is nobody's.
+            &[Some((0, 9)), Some((11, max))],
+            &[Some((0, max / 3 - 1)), Some((max / 3, max / 3 * 2 - 1)), Some((max / 3 * 2, max - 3))],
             // Nothing is told, or not of all.
             &[],
             &[Some((10, max)), None],
         ];
         whole.iter().for_each(|ranges| assert!(!has_hole(ranges), "{ranges:?}"));
-        let holed: [&[Option<(u128, u128)>]; 4] = [
-            &[Some((1, max))],
-            &[Some((0, max - 1))],
-            &[Some((0, 9)), Some((11, max))],
+        let holed: [&[Option<(u128, u128)>]; 5] = [
+            &[Some((2, max))],
+            &[Some((0, max - 2))],
+            &[Some((0, 9)), Some((13, max))],
+            &[Some((0, 9)), Some((10, max - 3))],
             &[Some((0, 9)), Some((0, 4)), Some((20, max))],
         ];
         holed.iter().for_each(|ranges| assert!(has_hole(ranges), "{ranges:?}"));

@@ -239,7 +239,9 @@ fn shards(table: &Table, kinesis: bool) -> Vec<Value> {
         }
         if kinesis {
             let first = width * number as u128;
-            shard["HashKeyRange"] = json!({ "StartingHashKey": first.to_string(), "EndingHashKey": (first + width - 1).to_string() });
+            let last = if number + 1 == table.shards { u128::MAX } else { first + width - 1 };
+            shard["HashKeyRange"] =
+                json!({ "StartingHashKey": first.to_string(), "EndingHashKey": last.to_string() });
         }
         shard
     };

@@ -16,6 +16,9 @@ const RECENT: Millis = 60 * 60 * 1000;
 /// A listing may show a shard so much later than the shards beside it.
 const LATE: Millis = 60 * 1000;
 
+/// A lineage that a listing leaves out is mostly there in the next one: only a longer wait is told.
+const HOLE_WORTH_TELLING: Duration = Duration::from_secs(2);
+
 /// With this many shards waiting for their children, one full listing is cheaper.
 const MANY: usize = 10;
 
@@ -45,6 +48,7 @@ pub(super) struct Discovery {
     waiting: Option<Now>,
     /// Since when the first listing has left out a lineage.
     holed: Option<Now>,
+    hole_told: bool,
     pub(super) describing: bool,
 }
 
@@ -69,6 +73,7 @@ impl Default for Discovery {
             failing: None,
             waiting: None,
             holed: None,
+            hole_told: false,
             describing: false,
         }
     }
@@ -282,7 +287,15 @@ impl Run {
             return false;
         }
         let since = *self.discovery.holed.get_or_insert(now);
-        now.saturating_sub(since).as_millis() <= u128::from(LATE.unsigned_abs())
+        let waited = now.saturating_sub(since);
+        if waited > HOLE_WORTH_TELLING && !std::mem::replace(&mut self.discovery.hole_told, true) {
+            self.warn(format!(
+                "the listing of the shards leaves out some of the hash keys; reading begins when they are listed, or \
+                 without them {} s after the first listing",
+                LATE / 1000
+            ));
+        }
+        waited.as_millis() <= u128::from(LATE.unsigned_abs())
     }
 
     /// Gives new shards their place: at the beginning.

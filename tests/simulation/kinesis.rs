@@ -505,8 +505,12 @@ fn hashes_that_belong_to_nobody_hold_a_start_up_for_a_minute() {
     (0..50).for_each(|_| world.put(10));
     world.aws.knobs_mut().omit = vec!["shardId-000000000001".to_owned()];
     let mut session = world.start(options()).unwrap();
-    session.run_for(&mut world, 59_000);
+    session.run_for(&mut world, 1_000);
+    assert!(session.warnings.is_empty(), "{:?}", session.warnings);
+    session.run_for(&mut world, 58_000);
     assert!(!session.run.is_open());
+    let told: Vec<_> = session.warnings.iter().filter(|line| line.contains("hash keys")).collect();
+    assert!(matches!(told[..], [line] if line.contains("60 s")), "{:?}", session.warnings);
     session.run_for(&mut world, 3_000);
     assert!(session.run.is_open());
 }
