@@ -248,10 +248,13 @@ pub fn page(shard: &ShardId, body: Bytes, server_time: Option<Millis>) -> Result
 /// not written as the service writes them, the whole text counts.
 fn weight(records: &[u8]) -> usize {
     const MEMBER: &[u8] = br#""Data":""#;
-    let mut characters = 0;
-    for at in memchr::memmem::find_iter(records, MEMBER) {
-        let data = records.get(at + MEMBER.len()..).unwrap_or_default();
-        characters += memchr::memchr(b'"', data).unwrap_or(data.len());
+    let member = memchr::memmem::Finder::new(MEMBER);
+    let (mut characters, mut rest) = (0, records);
+    while let Some(at) = member.find(rest) {
+        let data = rest.get(at + MEMBER.len()..).unwrap_or_default();
+        let length = memchr::memchr(b'"', data).unwrap_or(data.len());
+        characters += length;
+        rest = data.get(length..).unwrap_or_default();
     }
     (if characters == 0 { records.len() } else { characters }) / 4 * 3
 }
