@@ -22,18 +22,18 @@ def measures(
     """What can be measured, by name."""
     rust = stack.enter_context(Worker(tools.bench, "work"))
     boto3 = stack.enter_context(Worker(tools.ours, CHILDREN / "boto3_decode.py", tools.bench))
-    few = max(rounds // 2, 3)
+    few, fewer = max(rounds // 2, 3), max(rounds // 3, 3)
     return {
         "dom": lambda: [decode.against_dom(rust, rounds)],
         "sdk": lambda: [decode.against_sdk(rust, few, [*SERVICES, "dynamodb"])],
         "boto3": lambda: [decode.against_boto3(rust, boto3, few, [*SERVICES, *KINESIS])],
         "order": lambda: [decode.random_order(rust, rounds)],
         "fixed": lambda: [decode.fixed_cost(rust, rounds)],
-        "shard": lambda: whole.one_shard(tools, few),
-        "kinesis": lambda: [whole.kinesis(tools, 3)],
-        "shards": lambda: [whole.many_shards(tools, 3)],
+        "shard": lambda: whole.one_shard(tools, fewer),
+        "kinesis": lambda: [whole.kinesis(tools, fewer)],
+        "shards": lambda: [whole.many_shards(tools, fewer)],
         "memory": lambda: [whole.memory(tools, seconds)],
-        "ready": lambda: [whole.ready_batches(tools, 3)],
+        "ready": lambda: [whole.ready_batches(tools, fewer)],
         "latency": lambda: [whole.latency(tools)],
         "cost": lambda: [whole.cost(tools)],
         "mirror": lambda: [whole.mirror(tools, 2)],
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--target", type=Path, required=True, help="Cargo's release folder")
     parser.add_argument("--ours", type=Path, required=True, help="Python with the wheel")
     parser.add_argument("--relay", type=Path, required=True, help="Python with cratedb-toolkit")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=20, help="how long memory is watched")
     parser.add_argument("--only", help="names, with commas; nothing is written then")
     given = parser.parse_args()

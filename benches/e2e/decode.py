@@ -94,7 +94,7 @@ def against_boto3(rust: Worker, python: Worker, rounds: int, kinds: list[str]) -
     for service in kinds:
         for shape in SHAPES:
             workload = f"{service}/{shape}"
-            (mine, other), (size, _) = Duel(max(rounds // 2, 3)).seconds(
+            (mine, other), (size, _) = Duel(rounds).seconds(
                 [(rust, workload, "ours"), (python, workload, "boto3")]
             )
             found = ratio(mine, other)

@@ -154,7 +154,7 @@ def kinesis(tools: Tools, rounds: int) -> Table:
 
 
 # Pages in a measurement of many shards, all of them together. The shards have no end.
-MANY_PAGES = 1024
+MANY_PAGES = 3072
 
 
 def many_shards(tools: Tools, rounds: int) -> Table:
