@@ -1,6 +1,8 @@
 //! A record batch and the spans it covers; gathering rows until a batch is due.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -21,6 +23,28 @@ pub struct Batch {
     pub epoch: u64,
     /// Bytes of memory held by `records`.
     pub bytes: usize,
+}
+
+/// A batch for the consumer. Its number stands beside it: who counts batches need not touch one that waited for long,
+/// and is in no cache any more.
+#[derive(Clone, Debug)]
+pub struct BatchRef {
+    pub number: u64,
+    batch: Arc<Batch>,
+}
+
+impl From<Batch> for BatchRef {
+    fn from(batch: Batch) -> Self {
+        Self { number: batch.number, batch: Arc::new(batch) }
+    }
+}
+
+impl Deref for BatchRef {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        &self.batch
+    }
 }
 
 /// When a batch is due.

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use super::errors::OrRaise;
-use crate::batch;
+use crate::batch::BatchRef;
 use crate::decode::type_words;
 use crate::position::Position;
 
@@ -78,7 +78,7 @@ impl Schema {
 
 /// One batch; its buffers live as long as anything refers to them.
 #[pyclass(frozen, module = "shardarrow._native")]
-pub(super) struct Batch(pub(super) Arc<batch::Batch>);
+pub(super) struct Batch(pub(super) BatchRef);
 
 #[pymethods]
 impl Batch {

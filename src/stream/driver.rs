@@ -286,7 +286,7 @@ impl Driver {
             Action::End => self.end(Ok(())),
             _ if self.over => {}
             Action::Emit(batch) => {
-                self.shared.front().queue.push_back(Arc::new(batch));
+                self.shared.front().queue.push_back(batch.into());
                 (self.shared.wake)();
             }
             Action::List { .. }

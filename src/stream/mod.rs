@@ -23,7 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::Batch;
+use crate::batch::BatchRef;
 use crate::checkpoint::{Checkpoint, CheckpointStore, Gap, QuarantinedRecord, Save};
 use crate::decode::{Decoder, SchemaState};
 use crate::error::{Error, ErrorKind, Result};
@@ -66,7 +66,7 @@ pub enum Keep {
 /// What is next for the consumer.
 #[derive(Debug)]
 pub enum Next {
-    Batch(Arc<Batch>),
+    Batch(BatchRef),
     /// Nothing is ready; the wake says when to look again.
     Pending,
     Ended,

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{Log, Wake};
-use crate::batch::Batch;
+use crate::batch::BatchRef;
 use crate::checkpoint::{Gap, QuarantinedRecord};
 use crate::error::Result;
 use crate::page::Description;
@@ -49,7 +49,7 @@ pub(super) struct Front {
     pub(super) opened: Option<Result<()>>,
     pub(super) description: Option<Arc<Description>>,
     pub(super) schema: Option<SchemaRef>,
-    pub(super) queue: VecDeque<Arc<Batch>>,
+    pub(super) queue: VecDeque<BatchRef>,
     /// What the consumer did that the driver has not looked at yet.
     pub(super) told: Vec<Told>,
     /// Batches that were taken but of which the run has not heard yet.
