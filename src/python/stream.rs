@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 
+use super::allocator::expect_pages;
 use super::batch::{Batch, stream_capsule};
 use super::config::Config;
 use super::errors::{OrRaise, raise};
@@ -38,6 +39,7 @@ impl Stream {
         let plan = Config::parse(config)
             .and_then(|config| config.into_plan(memory.map(Memory::share).unwrap_or_default()))
             .or_raise(py)?;
+        expect_pages(plan.source.terms().page_bytes);
         let wake = signal.clone();
         let inner = stream::Stream::open(plan, Arc::new(move || wake.notify())).or_raise(py)?;
         Ok(Self { inner: Some(Arc::new(inner)), signal, process: std::process::id() })
