@@ -13,6 +13,7 @@ use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 
 use super::*;
+use crate::batch::Batch;
 use crate::checkpoint::memory::MemoryStore;
 use crate::decode::{Pushed, Room, Skip};
 use crate::page::{
