@@ -102,6 +102,8 @@ def write(tables: list[Table], software: str, minutes: float, folder: Path, head
         "for every x86-64 processor, with SIMD chosen at run time where a library does so. MB are "
         "10⁶ bytes of the",
         "answers' JSON. Wherever processor time is meant the table says so.",
+        "What is compared and why, where the time goes, and why a row is missed: "
+        "[decision 18](decisions/0018-what-the-benchmarks-compare.md).",
         "",
         *(table.markdown() for table in tables),
     ]
